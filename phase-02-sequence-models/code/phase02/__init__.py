@@ -1,0 +1,1 @@
+"""Phase 2 of the journal: sequence models."""

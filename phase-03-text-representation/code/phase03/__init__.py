@@ -1,0 +1,1 @@
+"""Phase 3 of the journal: text representation."""

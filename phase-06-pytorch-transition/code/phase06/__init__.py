@@ -1,0 +1,1 @@
+"""Phase 6 of the journal: transition to PyTorch."""
