@@ -1,0 +1,1 @@
+"""Phase 7 of the journal: GPT architecture."""
