@@ -18,7 +18,7 @@ from journal import data, record, script
 from phase08 import devices, shards
 from phase08.perplexity import evaluate
 from phase08.tokenizers import GPT2Tokenizer
-from phase08.trained import load_hf, load_run
+from phase08.trained import load
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,7 @@ def main(config: Config) -> dict[str, Any]:
     """The loss over the split; prints it in its three forms."""
     started = time.perf_counter()
     device = devices.choose(config.device, config.dtype, "off")
-    trained = (
-        load_hf(config.hf_folder)
-        if config.hf_folder
-        else load_run(config.run_dir, config.checkpoint)
-    )
+    trained = load(config.run_dir, config.checkpoint, config.hf_folder)
     if isinstance(trained.tokenizer, GPT2Tokenizer):
         data.use_tiktoken_cache()
     for complaint in trained.complaints:

@@ -18,7 +18,7 @@ from journal import data, script
 from phase07.generate import generate, stream
 from phase08 import devices
 from phase08.tokenizers import GPT2Tokenizer, Tokenizer
-from phase08.trained import load_hf, load_run
+from phase08.trained import load
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,7 @@ def main(config: Config) -> dict[str, Any]:
     if config.tokens < 1 or config.samples < 1:
         raise ValueError("--tokens and --samples must be at least 1")
     device = devices.choose(config.device, "float32", "off").device
-    trained = (
-        load_hf(config.hf_folder)
-        if config.hf_folder
-        else load_run(config.run_dir, config.checkpoint)
-    )
+    trained = load(config.run_dir, config.checkpoint, config.hf_folder)
     if isinstance(trained.tokenizer, GPT2Tokenizer):
         data.use_tiktoken_cache()
     for complaint in trained.complaints:

@@ -24,6 +24,13 @@ class Trained:
     complaints: list[str]
 
 
+def load(
+    run_dir: Path, which: Literal["last", "best"] = "last", hf_folder: Path | None = None
+) -> Trained:
+    """The model of a run, or of a Hugging Face folder where one is named."""
+    return load_hf(hf_folder) if hf_folder else load_run(run_dir, which)
+
+
 def load_run(folder: Path, which: Literal["last", "best"] = "last") -> Trained:
     """The model of a run: of its newest whole checkpoint, or of the best on validation text."""
     there = RunFolder(folder)
