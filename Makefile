@@ -11,7 +11,7 @@ ifndef UV_FIND_LINKS
 export UV_FIND_LINKS := $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null || true)
 endif
 
-.PHONY: help setup train test check format torture clean
+.PHONY: help setup train test check format mutants torture clean
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "%-10s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,9 @@ test: check  ## everything that is checked on every change
 format: setup  ## lay the code out as the checks want it
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
+
+mutants: setup  ## plant bugs in the written phases and count those that no test sees; takes minutes
+	$(RUN) python -m journal.mutants --record
 
 torture: setup  ## kill the trainer at random moments, damage its files; takes minutes
 	$(RUN) pytest -m slow --timeout 3600 -s phase-08-training-gpt/tests/test_torture.py
