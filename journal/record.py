@@ -27,6 +27,8 @@ from typing import Any
 import psutil
 
 DISTRIBUTION = "transformers-from-scratch"
+PRACTICE = "JOURNAL_PRACTICE"  # set where a script runs on the learner's modules: their folder
+written: list[Path] = []  # by this process, so that a script can say at its end where to look
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -56,6 +58,7 @@ def write(
     }
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     replace_file(path, text + "\n")
+    written.append(path)
     return path
 
 
@@ -65,6 +68,7 @@ def write_picture(script: str, name: str, figure: Any, *, record: bool = False) 
 
     path = _target(script, name, ".svg", record)
     plotting.save(figure, path)
+    written.append(path)
     return path
 
 
@@ -189,6 +193,8 @@ def _target(script: str, name: str, suffix: str, record: bool) -> Path:
     file = f"{source.stem}-{name}{suffix}" if name else f"{source.stem}{suffix}"
     if not record:
         return Path.cwd() / "runs" / source.resolve().parent.name / file
+    if os.environ.get(PRACTICE):  # a run on the learner's modules: theirs, not the journal's result
+        return Path(os.environ[PRACTICE]) / source.resolve().parent.name / "results" / file
     folder = _phase_folder(script)
     if folder is None:
         raise ValueError(

@@ -22,10 +22,12 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
 
+from journal import record
 from journal.nearest import suggestion
 
 C = TypeVar("C")
@@ -49,8 +51,14 @@ def run(
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         raise SystemExit(130) from None
+    while record.written:
+        print(f"written: {_near(record.written.pop(0))}")
     if metrics is not None:
         print(json.dumps(metrics), flush=True)
+
+
+def _near(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def replace_what_cannot_be_shown() -> None:

@@ -6,7 +6,7 @@ set NO_COLOR and a width of their own (COLUMNS), both of which rich sees to.
 
 import ast
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,15 +16,25 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from journal.plan import Item, Milestone, Phase, Roadmap
+from journal import faults, history, logbook, stubs
+from journal.plan import Item, Phase, Roadmap
 
 if TYPE_CHECKING:  # neither is needed to show where someone stands
+    from journal.check import Verdict as Judged
     from journal.data import DataSet, Verdict
     from journal.doctor import Finding
+    from journal.hints import Hint
+    from journal.practice import Begun, Mine, Pair
 
 COMMAND = "uv run journal"
 PLAIN_WIDTH = 100
 BAR = 20
+AGAIN = {  # ticks that no longer hold
+    "stale": "the file was edited since it passed; check it again:",
+    "failing": "it was checked again since it passed, and failed:",
+}
+
+States = Mapping[str, str]  # the id of an item to its state, from journal.logbook
 
 
 def console() -> Console:
@@ -66,23 +76,15 @@ def heading(out: Console, text: str) -> None:
     out.print(text, style="bold")
 
 
-def state(item: Item) -> str:
-    """In a word or two: whether the item is ticked, and whether it is written."""
-    if item.done:
-        return "done"
-    return "open" if item.written else "to come"
-
-
 # ---- where the learner stands ------------------------------------------------------------
 
 
-def show_status(plan: Roadmap) -> None:
+def show_status(plan: Roadmap, states: States) -> None:
     """A bar for each phase, the next item, the milestones; first a welcome where all is new."""
     out = console()
-    done = sum(item.done for item in plan.items)
     out.print("Transformers from scratch: a learning journal that runs", style="bold")
-    if done:
-        out.print(f"{done} of {len(plan.items)} items done.")
+    if any(item.done for item in plan.items):
+        _done(out, plan, states)
     else:
         _welcome(out, plan)
     heading(out, "Phases")
@@ -94,12 +96,23 @@ def show_status(plan: Roadmap) -> None:
         table.add_row(*row, _written(phase))
     emit(out, table)
     heading(out, "Next")
-    _due(out, plan)
+    _due(out, plan, states)
     heading(out, "Milestones")
     table = columns(out, "Year", "Milestone", "State")
-    for milestone in plan.milestones:
-        table.add_row(milestone.year, milestone.title, _standing(plan, milestone))
+    for state in history.milestone_states(plan):
+        table.add_row(state.milestone.year, state.milestone.title, state.say)
     emit(out, table)
+
+
+def _done(out: Console, plan: Roadmap, states: States) -> None:
+    """How many ticks there are, what they rest on, and which no longer hold."""
+    ticked = [states[item.id] for item in plan.items if item.done]
+    kinds = [f"{ticked.count(kind)} {kind}" for kind in dict.fromkeys(ticked)]
+    out.print(f"{len(ticked)} of {len(plan.items)} items done ({', '.join(kinds)}).")
+    for item in plan.items:
+        if states[item.id] in AGAIN:
+            out.print(f"{item.id} {item.title}: {AGAIN[states[item.id]]}")
+            out.print(f"  {COMMAND} check {item.id}")
 
 
 def _welcome(out: Console, plan: Roadmap) -> None:
@@ -130,40 +143,32 @@ def _written(phase: Phase) -> str:
     return "written" if written == len(phase.items) else f"{written} written, the rest to come"
 
 
-def _due(out: Console, plan: Roadmap) -> Item | None:
+def _due(out: Console, plan: Roadmap, states: States) -> Item | None:
     """Name the next item and, where that is to come, the first that can be done; return that."""
     due, ready = plan.next_item(), plan.next_item(written=True)
     if due is None:
         out.print("Every item is ticked.")
         return None
-    out.print(f"{due.id} {due.title} ({state(due)})")
+    out.print(f"{due.id} {due.title} ({states[due.id]})")
     if ready and ready != due:
         out.print(f"The first one that is written: {ready.id} {ready.title}")
     return ready or due
 
 
-def _standing(plan: Roadmap, milestone: Milestone) -> str:
-    if plan.reached(milestone):
-        return "reached"
-    done = sum(plan.item(need).done for need in milestone.needs)
-    to_come = "" if milestone.run else ", its scripts to come"
-    return f"{done} of {len(milestone.needs)} needed{to_come}"
-
-
-def show_next(plan: Roadmap) -> None:
+def show_next(root: Path, plan: Roadmap, states: States) -> None:
     """The item that is due; where it is not written yet, the first that is, in full."""
     out = console()
-    item = _due(out, plan)
+    item = _due(out, plan, states)
     if item:
         out.print()
-        show_item(plan, item)
+        show_item(root, plan, item, states)
 
 
-def show_item(plan: Roadmap, item: Item) -> None:
-    """An item in full: what it asks for, and what to read, to run."""
+def show_item(root: Path, plan: Roadmap, item: Item, states: States) -> None:
+    """An item in full: what it asks for, what to read and run, and where your own version is."""
     out = console()
     phase = plan.phases[int(item.id.partition(".")[0])]
-    out.print(f"{item.id} {item.title} ({state(item)})", style="bold")
+    out.print(f"{item.id} {item.title} ({states[item.id]})", style="bold")
     out.print(f"Phase {phase.number}: {phase.title}, in {phase.folder}/")
     if item.text:
         emit(out, f"\n{item.text}")
@@ -176,6 +181,30 @@ def show_item(plan: Roadmap, item: Item) -> None:
         what = f"{COMMAND} run {link.module}" if link.key == "Run" and link.module else link.target
         # Not wrapped: a path or a command is there to be copied.
         out.print(f"{link.key + ':':<7}{what}", soft_wrap=True)
+    if logbook.modules(item):
+        _show_practice(out, root, item)
+
+
+def _show_practice(out: Console, root: Path, item: Item) -> None:
+    """Where the learner's version of each module is, how far it is, and what to do with it."""
+    heading(out, "Your own version")
+    begun = False
+    for path in logbook.practice_files(item).values():
+        standing = "not begun"
+        if (root / path).is_file():
+            begun, standing = True, _how_far(root / path)
+        out.print(f"{path.as_posix()}: {standing}", soft_wrap=True)
+    words = ("check", "hint") if begun else ("practice", "check", "hint")
+    for word in words:
+        out.print(f"  {COMMAND} {word} {item.id}", soft_wrap=True)
+
+
+def _how_far(file: Path) -> str:
+    try:
+        left = stubs.unwritten(faults.read(file))
+    except (SyntaxError, ValueError):
+        return "not Python as it stands"
+    return f"still to write: {', '.join(left)}" if left else "written"
 
 
 def _bullets(out: Console, lines: Iterable[str]) -> None:
@@ -185,7 +214,7 @@ def _bullets(out: Console, lines: Iterable[str]) -> None:
     emit(out, table)
 
 
-def show_phase(phase: Phase) -> None:
+def show_phase(phase: Phase, states: States) -> None:
     """A phase: its goal, its items with their state, its post."""
     out = console()
     out.print(f"Phase {phase.number}: {phase.title}", style="bold")
@@ -193,11 +222,101 @@ def show_phase(phase: Phase) -> None:
     heading(out, "Items")
     table = columns(out, "Id", "Item", "State")
     for item in phase.items:
-        table.add_row(item.id, item.title, state(item))
+        table.add_row(item.id, item.title, states[item.id])
     emit(out, table)
     if phase.post_title:
         heading(out, "Post")
         emit(out, f"{phase.post_title}. {phase.post}")
+
+
+def show_history(plan: Roadmap, kind: str) -> None:
+    """The milestones with what each must reach, or the museum's exhibits as a timeline."""
+    out = console()
+    if kind == "milestones":
+        table = columns(out, "Year", "Milestone", "Must reach", "State")
+        for state in history.milestone_states(plan):
+            row = state.milestone
+            table.add_row(row.year, row.title, row.must_reach, state.say)
+    else:
+        table = columns(out, "#", "Years", "Exhibit", "Idea", "CPU time", "State")
+        for state in history.exhibit_states(plan):
+            row = state.exhibit
+            table.add_row(row.number, row.years, row.title, row.idea, row.cpu_time, state.say)
+    emit(out, table)
+    out.print(f"\n{COMMAND} {kind} run {'YEAR' if kind == 'milestones' else 'NUMBER'} runs one.")
+
+
+# ---- the learner's own modules -----------------------------------------------------------
+
+
+def show_begun(item: Item, others: Sequence[str], files: Iterable["Begun"]) -> None:
+    """What `practice` wrote and what it left alone, and what to do next."""
+    out = console()
+    started_again = False
+    words = {
+        "written": "written; the bodies are yours",
+        "kept": "is there already and stays as it is (--fresh begins again and keeps a copy)",
+    }
+    for file in files:
+        say = words.get(file.state, f"begun again; what was there is kept as {file.copy}")
+        started_again |= file.state == "fresh"
+        out.print(f"{file.path.as_posix()}: {say}", soft_wrap=True)
+    if others and started_again:
+        out.print(f"What was in them for {', '.join(others)} is in that copy too.")
+    elif others:
+        out.print(f"The same files hold {', '.join(others)}; that part is judged by itself.")
+    out.print("Names with an underscore in front are helpers: keep, change or delete them.")
+    tests = ", ".join(link.path for link in item.of("Tests"))
+    out.print(f"\nIts tests: {tests}", soft_wrap=True)
+    for word in ("check", "hint"):
+        out.print(f"  {COMMAND} {word} {item.id}" + (" --watch" if word == "check" else ""))
+
+
+def show_judged(verdicts: Iterable["Judged"]) -> int:
+    """Each verdict as it is reached; 1 where one is a failure."""
+    out = console()
+    code = 0
+    for verdict in verdicts:
+        out.print(verdict.text, soft_wrap=True)
+        good = (
+            f"\n{verdict.item} passes; it is ticked in ROADMAP.md. {COMMAND} diff {verdict.item} "
+            f"compares it with the journal's version, {COMMAND} next goes on."
+        )
+        bad = f"\n{verdict.item} does not pass yet. {COMMAND} hint {verdict.item} helps on."
+        out.print(good if verdict.passed else bad, style="bold", soft_wrap=True)
+        sys.stdout.flush()
+        code = code if verdict.passed else 1
+    return code
+
+
+def show_hints(hints: Iterable["Hint"], left: int | None) -> None:
+    """Hints, each under what it is about; `left` more can be asked for."""
+    out = console()
+    for hint in hints:
+        out.print(f"{hint.part}, hint {hint.step}", style="bold")
+        emit(out, Text(hint.text))
+    if left is not None:
+        out.print(f"\n{left} more for this item." if left else "\nThat was the last one.")
+
+
+def show_pairs(pairs: Iterable["Pair"]) -> None:
+    """The learner's version and the journal's side by side."""
+    from journal import sidebyside
+
+    out = console()
+    for pair in pairs:
+        out.print(pair.module, style="bold")
+        if not pair.mine:
+            out.print("You have no version of your own yet.")
+        sidebyside.show(out, pair.mine, pair.reference, pair.names)
+
+
+def show_mine(modules: Iterable["Mine"]) -> None:
+    """Which of the learner's modules take part in a run, and which do not; on stderr."""
+    err = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    for module in modules:
+        part = "yours" if module.used else "not used"
+        err.print(f"{part}: {module.path.as_posix()} ({module.say})", soft_wrap=True)
 
 
 # ---- scripts, data, machine --------------------------------------------------------------

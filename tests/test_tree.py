@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from journal import cli, roadmap
+from journal import cli, hints, roadmap
 from journal.plan import Roadmap
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -181,6 +181,14 @@ def names_of_test_files_are_unique(root: Path) -> Iterator[str]:
             yield f"{count} test files are called {name}"
 
 
+def phases_with_hints_have_them_for_every_item_with_code(root: Path) -> Iterator[str]:
+    for phase in roadmap.load(root).phases:
+        file = root / phase.folder / "hints.md"
+        if file.is_file():
+            with_code = [item for item in phase.items if item.of("Code")]
+            yield from hints.complete(with_code, hints.load(file))
+
+
 CHECKS: list[Callable[[Path], Iterator[str]]] = [
     phase_folders_are_complete,
     no_folder_called_code_is_a_package,
@@ -194,6 +202,7 @@ CHECKS: list[Callable[[Path], Iterator[str]]] = [
     the_journal_imports_no_phase,
     tracked_files_are_small_and_of_the_right_kind,
     names_of_test_files_are_unique,
+    phases_with_hints_have_them_for_every_item_with_code,
 ]
 
 
@@ -391,6 +400,10 @@ FAULTS = {  # what is planted: by which check it must be found, and as what
     "a pickle": (
         lambda root: write(root, f"{folder(1)}/results/model.pt", ""),
         (tracked_files_are_small_and_of_the_right_kind, "model.pt is a pickle"),
+    ),
+    "an item with code and no hint": (
+        lambda root: write(root, f"{folder(2)}/hints.md", "# Hints for phase 2\n"),
+        (phases_with_hints_have_them_for_every_item_with_code, "has 0 hints, expected 2 or more"),
     ),
     "two test files of one name": (
         lambda root: write(root, f"{folder(5)}/tests/test_rnn.py", ""),

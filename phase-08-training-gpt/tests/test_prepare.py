@@ -793,6 +793,7 @@ def test_too_few_documents_for_validation_are_refused(config, tmp_path):
         prepare.prepare(replace(config, files=(str(path),), val_fraction=0.01), quiet=True)
 
 
+@pytest.mark.kept
 @pytest.mark.parametrize(
     ("change", "message"),
     [

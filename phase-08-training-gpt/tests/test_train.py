@@ -193,6 +193,7 @@ def test_overwriting_keeps_the_old_run_under_another_name(folder: Path) -> None:
     assert json.loads((folder / "run" / "config.json").read_text())["config"]["seed"] == 7
 
 
+@pytest.mark.kept
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -213,6 +214,7 @@ def test_bad_input_gets_one_sentence(folder: Path, options: list[str], message: 
     assert not (folder / "run").exists()
 
 
+@pytest.mark.kept
 def test_a_device_that_is_not_there_is_named(folder: Path) -> None:
     missing = "mps" if torch.cuda.is_available() else "cuda"
     assert missing in refused(folder, *SMALL, "--device", missing)
@@ -310,6 +312,7 @@ def test_only_a_run_in_one_go_is_recorded(trained: tuple[Path, str]) -> None:
     assert "--overwrite" in said
 
 
+@pytest.mark.kept
 def test_overwriting_a_stopped_run_does_not_come_back_on_resume(folder: Path) -> None:
     assert "choose one" in refused(folder, *SMALL, "--overwrite", "--resume")
 

@@ -394,7 +394,7 @@ def main(config: BenchmarkConfig) -> dict[str, Any]:
     else:
         metrics = measure(config)
         print(report(metrics))
-    path = record.write(
+    record.write(
         __file__,
         config=config,
         metrics=metrics,
@@ -402,7 +402,6 @@ def main(config: BenchmarkConfig) -> dict[str, Any]:
         record=config.record,
         name="ablation" if config.ablate else "",
     )
-    print(f"written to {path}")
     return metrics
 
 

@@ -1,0 +1,40 @@
+"""Every item that has code: its stub passes nothing, the journal's own version passes everything.
+
+These hold for each item as it arrives, so a phase that is written is covered by being linked.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from journal import check, logbook, roadmap, stubs
+
+ROOT = Path(__file__).resolve().parent.parent
+WITH_CODE = [item for item in roadmap.load(ROOT).items if logbook.modules(item)]
+MODULES = roadmap.modules(ROOT)
+SECONDS = 900.0  # not a limit on speed: the tests of phase 8 train models
+
+
+@pytest.mark.timeout(1000)
+@pytest.mark.parametrize("item", WITH_CODE, ids=lambda item: item.id)
+def test_no_test_of_an_item_passes_on_its_stub(item, tmp_path: Path) -> None:
+    mine = {}
+    for module in logbook.modules(item):
+        mine[module] = tmp_path / f"{module}.py"
+        mine[module].write_text(stubs.stub(MODULES[module].read_text(encoding="utf-8")))
+    verdict = check.run(ROOT, item, mine, seconds=SECONDS)
+    assert not verdict.passed
+    assert verdict.n_passed == 0, verdict.text
+    assert verdict.n_expected > 0
+    assert "not written yet" in verdict.text
+
+
+@pytest.mark.timeout(1000)
+@pytest.mark.parametrize("item", WITH_CODE, ids=lambda item: item.id)
+def test_every_test_of_an_item_passes_on_the_journals_own_version(item, tmp_path: Path) -> None:
+    mine = {}
+    for module in logbook.modules(item):
+        mine[module] = tmp_path / f"{module}.py"
+        mine[module].write_bytes(MODULES[module].read_bytes())
+    verdict = check.run(ROOT, item, mine, seconds=SECONDS)
+    assert verdict.passed, verdict.text
