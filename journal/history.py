@@ -150,5 +150,9 @@ def gate(plan: Roadmap, milestone: Milestone, verified: Callable[[str], bool]) -
     names = ", ".join(f"{item.id} {item.title}" for item in lacking)
     return (
         f"before {label(milestone)}, can run on your own modules these must have passed: {names}; "
-        f"begin with `uv run journal check {lacking[0].id}`"
+        + (
+            f"begin with `uv run journal practice {lacking[0].id}`"
+            if lacking[0].written
+            else f"{lacking[0].id} is still to come"
+        )
     )

@@ -158,10 +158,13 @@ def _due(out: Console, plan: Roadmap, states: States) -> Item | None:
 def show_next(root: Path, plan: Roadmap, states: States) -> None:
     """The item that is due; where it is not written yet, the first that is, in full."""
     out = console()
-    item = _due(out, plan, states)
-    if item:
-        out.print()
-        show_item(root, plan, item, states)
+    due, ready = plan.next_item(), plan.next_item(written=True)
+    if due is None or due != ready:  # else the item says it all itself
+        _due(out, plan, states)
+    if due:
+        if due != ready:
+            out.print()
+        show_item(root, plan, ready or due, states)
 
 
 def show_item(root: Path, plan: Roadmap, item: Item, states: States) -> None:

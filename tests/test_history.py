@@ -1,5 +1,6 @@
 """Milestones and exhibits: their state, looking one up, what is run, and the gate."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -205,8 +206,17 @@ def test_gate_names_the_items_still_to_be_passed_and_the_command_for_the_first()
     sentence = history.gate(PLAN, PLAN.milestones[1], lambda item_id: item_id == "0.1")
     assert sentence == (
         "before milestone 1969, XOR, can run on your own modules these must have passed: "
-        "0.2 The chain rule, 0.4 Entropy; begin with `uv run journal check 0.2`"
+        "0.2 The chain rule, 0.4 Entropy; 0.2 is still to come"
     )
+
+
+def test_gate_names_the_command_that_begins_the_first_where_that_is_written():
+    link = Link("Read", "notes", "notes.md")
+    items = tuple(replace(item, links=(link,)) for item in PLAN.phases[0].items)
+    plan = replace(PLAN, phases=(replace(PLAN.phases[0], items=items), *PLAN.phases[1:]))
+    sentence = history.gate(plan, plan.milestones[1], lambda item_id: item_id == "0.1")
+    assert sentence is not None
+    assert sentence.endswith("begin with `uv run journal practice 0.2`")
 
 
 def test_gate_goes_by_what_was_verified_and_not_by_the_tick():

@@ -194,6 +194,26 @@ def test_check_of_what_cannot_be_verified_says_how_to_tick_it(root: Path, capsys
     assert "journal tick 0.2" in capsys.readouterr().err
 
 
+def test_an_item_that_is_no_code_is_ticked_from_what_it_leaves_behind(root: Path, capsys) -> None:
+    path = root / "ROADMAP.md"
+    read = f"  - Read: [the notes]({small_journal.FOLDER}/README.md)"
+    path.write_text(
+        path.read_text().replace(read, f"  - Run: [plot_thing.py]({small_journal.RUN})")
+    )
+    assert journal("check", "0.2") == 1
+    assert "--mine --record" in capsys.readouterr().out
+    assert journal("tick", "0.2") == 2
+    write(root, RIGHT)
+    assert run_mine(root, "--mine", "--record").returncode == 0
+    assert journal("check", "0.2") == 0
+    assert ticked(root, "0.2")
+    (entry,) = log(root)
+    assert (entry["kind"], entry["item"]) == ("evidence", "0.2")
+    assert logbook.states(root, roadmap.load(root))["0.2"] == "verified"
+    (root / "practice" / "phase00" / "results" / "plot_thing.json").unlink()
+    assert logbook.states(root, roadmap.load(root))["0.2"] == "stale"
+
+
 # ---- hint and diff -----------------------------------------------------------------------
 
 
