@@ -11,7 +11,7 @@ ifndef UV_FIND_LINKS
 export UV_FIND_LINKS := $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null || true)
 endif
 
-.PHONY: help setup train test check format mutants torture clean
+.PHONY: help setup train test check format items mutants torture clean
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "%-10s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,9 @@ test: check  ## everything that is checked on every change
 format: setup  ## lay the code out as the checks want it
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
+
+items: setup  ## every item's tests in the checker, on the journal's own modules; takes minutes
+	$(RUN) pytest -m "slow or not slow" --timeout 1000 tests/test_items.py
 
 mutants: setup  ## plant bugs in the written phases and count those that no test sees; takes minutes
 	$(RUN) python -m journal.mutants --record
