@@ -83,7 +83,7 @@ def run(root: Path, item: Item, mine: Mapping[str, Path], *, seconds: float = SE
             found = [f"it is not there; `uv run journal practice {item.id}` begins it"]
         else:
             reference = roadmap.modules(root)[module].read_text(encoding="utf-8")
-            found = list(faults(text, module, reference))
+            found = faults(text, module, reference)
         name = f"{mine[module].name}: " if len(mine) > 1 else ""
         problems += [name + line for line in found]
     if problems:

@@ -1,6 +1,6 @@
 """What can be seen of a learner's file before anything runs: that it is Python, and their own.
 
-Each function yields sentences; no sentence means that the file can be judged. Left out: what only a
+Each function gives sentences; no sentence means that the file can be judged. Left out: what only a
 run can show, which is `journal.check`'s.
 """
 
@@ -30,12 +30,16 @@ def decoded(content: bytes, name: str) -> str:
         ) from None
 
 
-def faults(content: bytes, module: str, reference: str) -> Iterator[str]:
+def faults(content: bytes, module: str, reference: str) -> list[str]:
     """What keeps the learner's version of a module from being judged at all."""
+    with warnings.catch_warnings(action="ignore"):  # a wrong escape is no fault of this kind
+        return list(_faults(content, module, reference))
+
+
+def _faults(content: bytes, module: str, reference: str) -> Iterator[str]:
     try:
         text = decoded(content, "it")
-        with warnings.catch_warnings(action="ignore"):  # a wrong escape is no fault of this kind
-            tree = ast.parse(text)
+        tree = ast.parse(text)
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         words = getattr(error, "msg", None) or str(error)

@@ -48,7 +48,10 @@ def read(root: Path) -> list[Entry]:
     path = root / LOG
     if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8-sig")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{LOG} is not UTF-8 text (byte {error.start}): mend that line") from None
     lines = text[: len(text) - len(_torn(text))].splitlines()
     return [_entry(line, number) for number, line in enumerate(lines, 1) if line.strip()]
 

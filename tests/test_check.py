@@ -1,7 +1,11 @@
 """The checker: what it lets pass, and everything that it must not."""
 
+import os
+import py_compile
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import small_journal
 
@@ -183,15 +187,20 @@ def test_a_loop_that_does_not_end_is_stopped_and_named(root: Path) -> None:
 
 
 @pytest.mark.parametrize("relative", [False, True])
-def test_reading_the_references_file_at_run_time_fails(root: Path, relative: bool) -> None:
+@pytest.mark.parametrize("form", ["thing.p?", "thing.*.p?c"], ids=["source", "compiled"])
+def test_reading_the_references_file_at_run_time_fails(
+    root: Path, relative: bool, form: str
+) -> None:
+    py_compile.compile(str(root / PLACE))
     where = repr("." if relative else str(root))
     sneaky = (
         "from pathlib import Path\n"
-        f"texts = [file.read_bytes() for file in Path({where}).rglob('thing.p?')]\n"
+        f"texts = [file.read_bytes() for file in Path({where}).rglob({form!r})]\n"
     )
     verdict = judged(root, sneaky + TOP + DOUBLE + TURNED)
     assert not verdict.passed
-    assert "thing.py was opened" in verdict.text
+    assert "own thing." in verdict.text
+    assert "was opened while your file was judged" in verdict.text
 
 
 def test_tests_that_load_no_file_or_another_are_no_pass() -> None:
@@ -256,6 +265,42 @@ def test_what_the_module_is_written_without_cannot_be_imported(
     verdict = judged(root, f"{line}\n" + TOP + DOUBLE + TURNED)
     assert not verdict.passed
     assert f"line 1 imports {says}; phase00.thing is written without it" in verdict.text
+
+
+@pytest.mark.skipif(os.name != "posix", reason="process groups are a POSIX matter")
+def test_nothing_that_the_file_started_is_left_running(root: Path, tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    starts = (
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"open({str(note)!r}, 'w').write(str(child.pid))\n"
+    )
+    judged(root, starts + TOP + DOUBLE + TURNED)
+    process = int(note.read_text())
+    for _ in range(100):
+        if not psutil.pid_exists(process) or psutil.Process(process).status() == "zombie":
+            return
+        time.sleep(0.1)
+    pytest.fail(f"process {process} still runs")
+
+
+@pytest.mark.filterwarnings("error")
+def test_settings_of_a_pytest_around_the_check_do_not_reach_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-k nothing_at_all")
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    assert judged(root, TOP + DOUBLE + TURNED + "text = '\\d'\n").passed
+
+
+def test_the_expected_tests_follow_the_module_that_they_take_their_cases_from(
+    tmp_path: Path,
+) -> None:
+    root = small_journal.make(tmp_path)
+    assert judged(root, TOP + DOUBLE + TURNED).n_expected == 4
+    module = root / small_journal.MODULE
+    module.write_text(module.read_text().replace("(1, 2)", "(1, 2, 3)"))
+    assert judged(root, TOP + DOUBLE + TURNED).n_expected == 5
 
 
 def test_what_stands_under_a_main_guard_is_the_learners_own_business(root: Path) -> None:

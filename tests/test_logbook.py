@@ -72,6 +72,14 @@ def test_a_line_that_is_no_entry_is_named(root: Path, line: str) -> None:
         logbook.read(root)
 
 
+def test_a_log_in_another_encoding_is_told_in_one_sentence(root: Path) -> None:
+    log = root / logbook.LOG
+    log.parent.mkdir(exist_ok=True)
+    log.write_bytes(b'{"item": "caf\xe9"}\n')
+    with pytest.raises(ValueError, match="not UTF-8 text"):
+        logbook.read(root)
+
+
 def test_a_tick_changes_one_character_of_the_roadmap(root: Path) -> None:
     before = (root / "ROADMAP.md").read_bytes()
     assert logbook.tick(root, small_journal.item(root))

@@ -2,10 +2,13 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import small_journal
 
@@ -168,6 +171,23 @@ def test_watching_yields_at_once_and_then_on_every_save(root: Path) -> None:
     next(saves)
     (root / FILE).unlink()
     next(saves)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals to another process are a POSIX matter")
+def test_a_check_that_is_ended_ends_the_process_with_the_tests_too(root: Path) -> None:
+    note = root / "pid"
+    endless = f"import os\nopen({str(note)!r}, 'w').write(str(os.getpid()))\nwhile True: pass\n"
+    write(root, RIGHT + endless)
+    command = [sys.executable, "-m", "journal.cli", "check", "0.1"]
+    checking = subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL)
+    for _ in range(600):
+        if note.exists() and note.read_text():
+            break
+        time.sleep(0.1)
+    checking.terminate()
+    assert checking.wait(timeout=60) == 128 + signal.SIGTERM
+    assert not psutil.pid_exists(int(note.read_text()))
+    assert list((root / "build").glob("check-*")) == []
 
 
 # ---- tick --------------------------------------------------------------------------------
