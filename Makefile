@@ -38,7 +38,7 @@ check: setup  ## style, types, imports between phases, numbers in prose
 	$(RUN) python -m journal.numbers --check
 
 test: check  ## everything that is checked on every change
-	$(RUN) pytest
+	$(RUN) pytest -n logical --maxprocesses 8 --dist loadfile
 
 format: setup  ## lay the code out as the checks want it
 	$(RUN) ruff check --fix .
