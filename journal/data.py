@@ -395,7 +395,7 @@ def _retrieve(file: DataFile, folder: Path) -> Path:
         )
     except requests.exceptions.RequestException as error:
         raise ConnectionError(
-            f"could not download {file.name} from {file.address} ({_why(error)}): check the "
+            f"could not download {file.name} from {file.address} ({why(error)}): check the "
             "network, or set JOURNAL_DATA to a folder that has it, or download that address by "
             f"other means to {_own_path(file)}"
         ) from error
@@ -408,7 +408,7 @@ def _retrieve(file: DataFile, folder: Path) -> Path:
     return Path(found)
 
 
-def _why(error: Exception) -> str:
+def why(error: Exception) -> str:
     import requests
 
     if isinstance(error, requests.exceptions.HTTPError) and error.response is not None:

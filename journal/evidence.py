@@ -10,8 +10,7 @@ their links lead to is looked at, without running anything:
 
 Where none of these is linked nothing can be verified, and the learner ticks the item by hand.
 
-Left out: YAML. The front matter is read as lines of `key: value`; lists, nested keys and values
-that go on over several lines are passed over.
+The front matter is YAML (`journal.pages` reads it); here only its plain values count, as text.
 """
 
 import re
@@ -21,14 +20,17 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from journal import record
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from journal import pages, record
 from journal.plan import Item, Roadmap
 
-FENCE = "---"
 ANNOTATIONS = "My annotations"
-FIELD = re.compile(r"([A-Za-z_][\w-]*):(?:\s+(.*))?")
 COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
-HEADING = re.compile(r"(#{1,6})\s+(.+?)[\s#]*")
+HEADING = re.compile(r"#{1,6}\s+(.+?)[\s#]*")
+LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+\Z")  # the lines that Markdown knows, ends kept
+MARK = "\ufeff"  # of the byte order, with which some editors on Windows begin a file
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,10 @@ def _post(root: Path, file: Path) -> Finding:
     name = file.as_posix()
     if not (root / file).is_file():
         return False, (), f"the post {name} is not there yet: write it"
-    fields = front_matter(_read(root / file))
+    text = _read(root / file)
+    if broken := _broken(text):
+        return False, (file,), f"the post {name} cannot be read: {broken}"
+    fields = front_matter(text)
     if fields.get("draft", "").lower() != "false":
         return (
             False,
@@ -131,6 +136,8 @@ def _paper(root: Path, note: Path) -> Finding:
     if not (root / note).is_file():
         return False, (), f"the paper note {name} is not there yet: write it"
     text = _read(root / note)
+    if broken := _broken(text):
+        return False, (note,), f"the paper note {name} cannot be read: {broken}"
     status = front_matter(text).get("status", "missing")
     if status.lower() != "read":
         say = f"the status of {name} is {status}: write `status: read` once you have read the paper"
@@ -141,24 +148,68 @@ def _paper(root: Path, note: Path) -> Finding:
     return True, (note,), f"{name} is read and annotated"
 
 
-def annotations(text: str) -> str:
-    """What stands under the heading My annotations, without headings and HTML comments.
+@dataclass(frozen=True)
+class Outline:
+    """A page of Markdown by its lines, for whoever looks for a section or adds a line to it."""
 
-    The section ends at the next heading of its own level or above. Empty where the heading is not
-    there, or nothing under it has a letter or a digit.
+    lines: tuple[str, ...]
+    """with their ends; joined they are the page"""
+    blocks: tuple[tuple[Token, range], ...]
+    """the outermost ones behind the front matter, each with the numbers of its lines"""
+
+    @property
+    def headings(self) -> list[tuple[str, int]]:
+        """Level (`h1` to `h6`) and line of every heading that is in no list, quotation or code."""
+        return [(token.tag, at.start) for token, at in self.blocks if token.type == "heading_open"]
+
+    @property
+    def sections(self) -> list[range]:
+        """The lines of every section My annotations, from its heading, which is one with `#`.
+
+        A section ends at the next heading of its own level or above.
+        """
+        found = []
+        for level, start in self.headings:
+            heading = HEADING.fullmatch(COMMENT.sub("", self.lines[start]).strip(f"{MARK} \r\n"))
+            if heading and re.sub(r"^\d+\.\s+|\*", "", heading[1]).lower() == ANNOTATIONS.lower():
+                ends = [at for other, at in self.headings if at > start and other <= level]
+                found.append(range(start, ends[0] if ends else len(self.lines)))
+        return found
+
+
+def outline(text: str) -> Outline:
+    """The lines and blocks of a page; ValueError where its front matter is broken."""
+    whole = text.removeprefix(MARK)
+    _, body, _ = pages.front_matter(whole)
+    before = len(LINE.findall(whole[: len(whole) - len(body)]))
+    tokens = MarkdownIt("commonmark").parse("\n" * before + body)  # counts lines as the file does
+    blocks = tuple((it, range(*it.map)) for it in tokens if it.level == 0 and it.map)
+    return Outline(tuple(LINE.findall(text)), blocks)
+
+
+def annotations(text: str) -> str:
+    """What stands in the sections My annotations, without headings and HTML comments.
+
+    Empty where there is none, or nothing in it has a letter or a digit. ValueError where the front
+    matter is broken.
     """
+    page = outline(text)
     found: list[str] = []
-    level = 0  # of the heading, while inside its section
-    for line in COMMENT.sub("", text).splitlines():
-        heading = HEADING.fullmatch(line)
-        if heading is None:
-            found += [line] if level else []
-        elif re.sub(r"^\d+\.\s+|\*", "", heading[2]).lower() == ANNOTATIONS.lower():
-            level = len(heading[1])
-        elif level and len(heading[1]) <= level:
-            level = 0
-    section = "\n".join(found).strip()
-    return section if re.search(r"\w", section) else ""
+    for section in page.sections:
+        at = section.start
+        for token, lines in page.blocks:
+            if lines.start not in section:
+                continue
+            found += page.lines[at : lines.start]
+            block = "".join(page.lines[lines.start : lines.stop])
+            if token.type in ("fence", "code_block"):
+                found.append(block)  # where `<!--` hides nothing
+            elif token.type != "heading_open":
+                found.append(COMMENT.sub("", block))
+            at = lines.stop
+        found += page.lines[at : section.stop]
+    text = "".join(found).strip()
+    return text if re.search(r"\w", text) else ""
 
 
 # ---- runs --------------------------------------------------------------------------------
@@ -192,27 +243,33 @@ def _is_result(file: Path) -> bool:
 
 
 def front_matter(text: str) -> dict[str, str]:
-    """The `key: value` lines between the fence `---` of the first line and the next one.
+    """The plain values of the front matter as text: words, numbers, dates, true and false.
 
-    Quotes around a value and a comment behind it are taken off. Empty where there is no such
-    block, or where it does not end.
+    Lists and nested values are empty. The whole is empty where there is no front matter, and where
+    it cannot be read; `pages.front_matter` says then what is wrong with it.
     """
-    lines = text.splitlines()
-    if not lines or lines[0].rstrip() != FENCE:
+    try:
+        fields, _, _ = pages.front_matter(text)
+    except ValueError:
         return {}
-    fields: dict[str, str] = {}
-    for line in lines[1:]:
-        if line.rstrip() == FENCE:
-            return fields
-        found = FIELD.fullmatch(line.rstrip())
-        if found:
-            fields[found[1]] = _value(found[2] or "")
-    return {}
+    return {key: _plain(value) for key, value in fields.items()}
 
 
-def _value(text: str) -> str:
-    quoted = re.fullmatch(r"""(["'])(.*?)\1(?:\s+#.*)?""", text)
-    return quoted[2] if quoted else re.sub(r"(^|\s)#.*", "", text).strip()
+def _broken(text: str) -> str:
+    """What is wrong with the front matter; empty where nothing is."""
+    try:
+        pages.front_matter(text)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, date):  # or a time of day with it
+        return value.isoformat()
+    return str(value) if isinstance(value, str | int | float) else ""
 
 
 def _read(file: Path) -> str:

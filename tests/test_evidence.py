@@ -80,7 +80,8 @@ def test_published_post_with_a_date_passes(tmp_path):
     [
         ("---\ndate: 2026-03-01\ndraft: true\n---\n", "write `draft: false`"),
         ("---\ndate: 2026-03-01\n---\n", "write `draft: false`"),
-        ("---\ndate: 2026-03-01\ndraft: false\n", "write `draft: false`"),  # the fence is open
+        ("---\ndate: 2026-03-01\ndraft: false\n", "cannot be read: the front matter begins with"),
+        ("---\ndate: 2026-03-01\ndraft\n---\n", "cannot be read: the front matter is no YAML"),
         ("date: 2026-03-01\ndraft: false\n", "write `draft: false`"),
         ("---\ndraft: false\n---\n", "has no date"),
         ("---\ndraft: false\ndate: soon\n---\n", "has no date"),
@@ -135,6 +136,7 @@ def test_paper_that_is_read_and_annotated_passes(tmp_path):
     [
         ("status: read", "status: reading", "is reading: write `status: read`"),
         ("status: read", "state: read", "is missing: write `status: read`"),
+        ("status: read", "status", "cannot be read: the front matter is no YAML"),
         ("- p. 4: why 0.75?", "", "nothing of yours"),
         ("- p. 4: why 0.75?", "<!-- p. 4 -->", "nothing of yours"),
         ("- p. 4: why 0.75?", "<!-- never\nclosed", "nothing of yours"),
@@ -142,6 +144,10 @@ def test_paper_that_is_read_and_annotated_passes(tmp_path):
         ("## My annotations", "## Results", "nothing of yours"),
         ("- p. 4", "## Next\n\n- p. 4", "nothing of yours"),
         ("- p. 4", "# Next\n\n- p. 4", "nothing of yours"),
+        ("## My annotations", "```md\n## My annotations\n```", "nothing of yours"),
+        ("## My annotations", "    ## My annotations", "nothing of yours"),
+        ("## My annotations", "<!--\n## My annotations\n-->", "nothing of yours"),
+        ("## My annotations", "> ## My annotations", "nothing of yours"),
     ],
 )
 def test_unread_or_unannotated_paper_does_not_pass(tmp_path, old, new, asks):
@@ -160,6 +166,27 @@ def test_annotations_go_up_to_the_next_heading_of_their_level(heading):
     level = heading.partition(" ")[0]
     text = f"Before\n{heading}\n<!-- yours -->\n{level}# 2026-03-01\nwhy 0.75?\n{level} Next\nAfter"
     assert evidence.annotations(text) == "why 0.75?"
+
+
+@pytest.mark.parametrize(
+    "inside", ["```sh\n# no heading\n```", "~~~\n<!-- no comment\n~~~", "    # no heading"]
+)
+def test_code_among_the_annotations_neither_ends_nor_hides_them(inside):
+    text = f"## My annotations\n\n{inside}\n\n- why 0.75?\n\n# Next\n\nAfter\n"
+    assert evidence.annotations(text) == f"{inside}\n\n- why 0.75?".strip()
+
+
+def test_comment_that_does_not_end_hides_its_paragraph_and_no_more():
+    text = "## My annotations\n\nwhy <!-- not\n\n- because\n"
+    assert evidence.annotations(text) == "why \n- because"
+
+
+def test_outline_counts_lines_as_the_file_does():
+    text = "\ufeff---\r\na: 1\r\n---\r\n# A\r\n\r\n- b\r## My annotations\nc\n\n# D"
+    page = evidence.outline(text)
+    assert "".join(page.lines) == text
+    assert page.headings == [("h1", 3), ("h2", 6), ("h1", 9)]
+    assert page.sections == [range(6, 9)]
 
 
 def test_paper_note_that_is_not_there_is_asked_for(tmp_path):
@@ -242,7 +269,8 @@ nested:
   key: inner
 empty: # nothing
 url: https://example.org/a#b
-no colon here
+number: 4
+date: 2026-03-01
 ---
 status: outside
 """
@@ -254,10 +282,14 @@ status: outside
         "nested": "",
         "empty": "",
         "url": "https://example.org/a#b",
+        "number": "4",
+        "date": "2026-03-01",
     }
 
 
-@pytest.mark.parametrize("text", ["", "# Title", "\n---\na: b\n---\n", "---\na: b\n", "----\na: b"])
+@pytest.mark.parametrize(
+    "text", ["", "# Title", "\n---\na: b\n---\n", "---\na: b\n", "----\na: b", "---\n- a\n---\n"]
+)
 def test_text_without_a_whole_block_has_no_front_matter(text):
     assert evidence.front_matter(text) == {}
 
