@@ -11,7 +11,7 @@ ifndef UV_FIND_LINKS
 export UV_FIND_LINKS := $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null || true)
 endif
 
-.PHONY: help setup train test check format items mutants torture clean
+.PHONY: help setup train test check site format items mutants torture clean
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "%-10s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,10 @@ check: setup  ## style, types, imports between phases, numbers in prose
 
 test: check  ## everything that is checked on every change
 	$(RUN) pytest -n logical --maxprocesses 8 --dist loadfile
+
+site: setup  ## build the website and look at every page of it in a browser
+	$(RUN) journal site build
+	$(RUN) pytest -q website/tests
 
 format: setup  ## lay the code out as the checks want it
 	$(RUN) ruff check --fix .

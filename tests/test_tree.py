@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from journal import cli, hints, roadmap
+from journal.pages import tracked
 from journal.plan import Roadmap
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,21 +31,8 @@ SCRIPT_PARTS = {
     "phase08.pipeline": set(),
     "phase08.sources": {"datasets", "huggingface_hub", "journal", "pyarrow"},
 }
-IGNORED = {".git", ".venv", ".tools", "runs", "data", "build", "node_modules", "__pycache__"}
 PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".joblib"}
 MEGABYTE = 1_000_000
-
-
-def tracked(root: Path) -> list[str]:
-    """The files that git has or would add; where this is no checkout, all but what runs make."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    answer = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    if answer.returncode == 0 and (root / ".git").exists():
-        names = answer.stdout.split("\0")
-    else:
-        names = [path.relative_to(root).as_posix() for path in root.rglob("*")]
-        names = [name for name in names if not IGNORED & set(Path(name).parts)]
-    return sorted({name for name in names if name and (root / name).is_file()})
 
 
 # ---- the checks --------------------------------------------------------------------------
@@ -220,7 +208,9 @@ def test_training_command_finds_its_script_in_the_roadmap():
 
 def test_posts_table_has_the_titles_of_the_phases():
     table = (ROOT / "ROADMAP.md").read_text(encoding="utf-8").partition("\n## Posts\n")[2]
-    rows = re.findall(r"^\| (\d+) \| (.+) \|$", table.partition("\n## ")[0], re.MULTILINE)
+    rows = re.findall(
+        r"^\| (\d+) \| (?:\[(?=.*\]\())?(.+?)(?:\]\(\S+\))? \|$", table.partition("\n## ")[0], re.M
+    )
     plan = roadmap.load(ROOT)
     assert rows == [(str(phase.number), phase.post_title) for phase in plan.phases]
 
@@ -229,9 +219,9 @@ def test_papers_are_the_same_in_the_table_the_phases_and_the_reading_list():
     plan = roadmap.load(ROOT)
     assert [paper.number for paper in plan.papers] == list(range(1, 36))
     text = (ROOT / "papers" / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(
-        r"^\| (\d+) \| .+? \| \[(.+?)\]\(.+?\) \| (\d+) \| .+ \| (.+?) \|$", text, re.M
-    )
+    anchor, link = r"<a id=\"\w+\"></a>", r"\[(.+?)\]\(.+?\)"
+    row = rf"^\| {anchor}(\d+) \| .+? \| {link} \| (\d+) \| .+ \| ([\d, ]+) \| .+? \|$"
+    rows = re.findall(row, text, re.M)
     assert len(rows) == 35
     for paper, (number, title, year, phases) in zip(plan.papers, rows, strict=True):
         assert (str(paper.number), paper.year) == (number, year)
