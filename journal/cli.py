@@ -9,7 +9,7 @@ It knows no phase: what there is it reads from ROADMAP.md, and it runs the scrip
 a process of their own. Tables and bars are rich's on a terminal and plain text elsewhere. A
 mistake on the command line is one sentence on stderr and exit code 2.
 
-Left out, and to come: papers, posts, the site.
+The groups of commands (`data`, `papers`, `post`, `site`) are in `journal.commands`.
 """
 
 import os
@@ -24,6 +24,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from journal import logbook, overlay, record, roadmap, script, views
+from journal.commands import data, papers, posts, site
 from journal.nearest import nearest, suggestion
 from journal.plan import Roadmap
 
@@ -31,13 +32,12 @@ MINE = "--mine"
 TRAINING_ITEM = "8.4"  # its Run link is the main job's script
 
 app = tyro.extras.SubcommandApp()
-data_app = tyro.extras.SubcommandApp()
 Rest = Annotated[Positional[tuple[str, ...]], arg(metavar="...", help_behavior_hint="")]
 COMMANDS = (
     *("status", "next", "show", "practice", "check", "hint", "diff", "tick"),
-    *("run", "train", "milestones", "museum", "data", "doctor"),
+    *("run", "train", "milestones", "museum", "papers", "post", "site", "data", "doctor"),
 )
-DATA_COMMANDS = ("list", "fetch", "verify")
+GROUPS = {"papers": papers, "post": posts, "site": site, "data": data}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -68,12 +68,13 @@ def _dispatch(arguments: list[str]) -> int | None:
             return run(module, (MINE, *rest))
         case ["run", module, *rest] if not module.startswith("-"):
             return run(module, tuple(rest))
-        case ["data"]:
-            return list_()
+        case [group] if group in GROUPS and "list" in GROUPS[group].COMMANDS:
+            arguments = [group, "list"]
         case [command, *_] if not command.startswith("-") and command not in COMMANDS:
             raise ValueError(_unknown("command", command, COMMANDS))
-        case ["data", command, *_] if not command.startswith("-") and command not in DATA_COMMANDS:
-            raise ValueError(_unknown("data command", command, DATA_COMMANDS))
+        case [group, command, *_] if group in GROUPS and not command.startswith("-"):
+            if command not in GROUPS[group].COMMANDS:
+                raise ValueError(_unknown(f"{group} command", command, GROUPS[group].COMMANDS))
     on_terminal = sys.stdout.isatty() and sys.stderr.isatty()
     tyro._experimental_options["utf8_boxes"] = on_terminal
     about = "Transformers from scratch: a learning journal that runs. Without a command: status."
@@ -384,52 +385,7 @@ def _history(kind: str, action: str | None, name: str | None, mine: bool) -> int
     return 0
 
 
-# ---- data and machine --------------------------------------------------------------------
-
-
-@data_app.command(name="list")
-def list_() -> None:
-    """Every data set: what it is, where from, its size and licence, and whether it is here."""
-    from journal import data
-
-    views.show_data(data.list_sets())
-
-
-@data_app.command
-def fetch(name: Positional[str]) -> None:
-    """Bring a set or a file here: downloaded where it is missing, verified in any case.
-
-    Args:
-        name: a set (mnist) or one file (tinyshakespeare/input.txt)
-    """
-    from journal import data
-
-    files = [name] if "/" in name else data.names(f"{name}/*")
-    if not files:
-        sets = [found.name for found in data.list_sets()]
-        raise ValueError(_unknown("data set", name, sets))
-    for file in files:
-        print(data.fetch(file))
-
-
-@data_app.command
-def verify(
-    name: Annotated[Positional[str | None], arg(metavar="[NAME]", help_behavior_hint="")] = None,
-) -> int:
-    """Hash what is here of a set, a file or everything; exit code 1 where something is damaged.
-
-    Args:
-        name: a set or a file; everything that is here when left out
-    """
-    from journal import data
-
-    sets = [found.name for found in data.list_sets() if found.found]
-    verdicts = [verdict for one in ([name] if name else sets) for verdict in data.verify(one)]
-    return views.show_verdicts(verdicts)
-
-
-ABOUT_DATA = "The data sets: list, fetch and verify them. Without a command: list."
-app.command(data_app, name="data", help=ABOUT_DATA)
+# ---- the machine, and the groups of commands -------------------------------------------------
 
 
 @app.command
@@ -438,6 +394,10 @@ def doctor() -> int:
     from journal import doctor
 
     return views.show_findings(doctor.examine(roadmap.find_root()))
+
+
+for name, group in GROUPS.items():
+    app.command(group.app, name=name, help=group.ABOUT)
 
 
 if __name__ == "__main__":

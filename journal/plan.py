@@ -117,6 +117,24 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Chapter:
+    """What one phase has to read: the titles of its notes, in order, and its notebooks' names."""
+
+    phase: int
+    notes: tuple[str, ...]
+    notebooks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ReadingPath:
+    """A way through the notes: for whom it is, and the titles of the notes that it aims at."""
+
+    title: str
+    reader: str
+    aims: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Roadmap:
     """The whole of ROADMAP.md."""
 
@@ -126,6 +144,8 @@ class Roadmap:
     milestones: tuple[Milestone, ...] = ()
     museum: tuple[Exhibit, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
+    chapters: tuple[Chapter, ...] = ()
+    paths: tuple[ReadingPath, ...] = ()
 
     @property
     def items(self) -> tuple[Item, ...]:

@@ -20,12 +20,28 @@ from pathlib import Path
 from typing import NoReturn
 
 from journal.nearest import nearest
-from journal.plan import Exhibit, Item, Link, Milestone, Outcome, Paper, Phase, Roadmap
+from journal.plan import (
+    Chapter,
+    Exhibit,
+    Item,
+    Link,
+    Milestone,
+    Outcome,
+    Paper,
+    Phase,
+    ReadingPath,
+    Roadmap,
+)
 
 KEYS = ("Read", "Code", "Tests", "Run", "Post", "Paper")
 PARTS = ("Key concepts", "Papers", "Items", "Post")
-SECTIONS = ("Papers", "Timeline", "Milestones", "Museum", "What you will build")
+SECTIONS = (
+    *("Notes", "Reading paths", "Papers", "Timeline", "Milestones", "Museum"),
+    "What you will build",
+)
 COLUMNS = {
+    "Notes": ("Phase", "Notes", "Notebooks"),
+    "Reading paths": ("Path", "For whom", "Aims at"),
     "Papers": ("#", "Paper", "Year", "Phase", "Why read it"),
     "Milestones": ("Year", "Milestone", "Phase", "Needs", "Run", "Must reach"),
     "Museum": ("#", "Exhibit", "Years", "Phase", "Idea", "Run", "CPU time"),
@@ -113,8 +129,11 @@ def parse(text: str) -> Roadmap:
         if heading in bodies:
             fault(number, f"section {heading!r} is there twice; keep one.")
         bodies[heading] = body
+    chapters = tuple(_chapter(n, row) for n, row in _table("Notes", bodies))
     roadmap = Roadmap(
         phases=tuple(phases),
+        chapters=chapters,
+        paths=tuple(_path(n, row, chapters) for n, row in _table("Reading paths", bodies)),
         papers=tuple(_paper(n, row) for n, row in _table("Papers", bodies)),
         timeline=tuple(tuple(row) for _, row in _rows(bodies.get("Timeline", ()))),
         milestones=tuple(_milestone(n, row) for n, row in _table("Milestones", bodies)),
@@ -331,6 +350,36 @@ def _run(line: int, cell: str) -> tuple[Link, ...]:
     return () if cell == TO_COME else tuple(_links(line, "Run", cell))
 
 
+def _names(cell: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in cell.split(",") if name.strip())
+
+
+def _chapter(line: int, row: list[str]) -> Chapter:
+    phase, notes, notebooks = row
+    return Chapter(_phases(line, phase)[0], _names(notes), _names(notebooks))
+
+
+def _path(line: int, row: list[str], chapters: Sequence[Chapter]) -> ReadingPath:
+    """`phases 0 to 2, Attention`: titles of notes; a range of phases stands for all of theirs."""
+    title, reader, aims = row
+    known = [note for chapter in chapters for note in chapter.notes]
+    found: list[str] = []
+    for name in _names(aims):
+        phases = re.fullmatch(r"phases? (\d+)(?: to (\d+))?", name)
+        if phases:
+            span = range(int(phases[1]), int(phases[2] or phases[1]) + 1)
+            found += [note for c in chapters if c.phase in span for note in c.notes]
+        elif name in known:
+            found.append(name)
+        else:
+            near = nearest(name, known, count=1)
+            hint = f"did you mean {near[0]!r}?" if near else "the table Notes has their titles"
+            fault(line, f"the reading path {title!r} aims at {name!r}, which is no note; {hint}")
+    if not found:
+        fault(line, f"the reading path {title!r} aims at no note; name one, or phases 0 to 2.")
+    return ReadingPath(title, reader, tuple(dict.fromkeys(found)))
+
+
 def _paper(line: int, row: list[str]) -> Paper:
     number, title, year, phase, why = row
     if not number.isdecimal():
@@ -373,3 +422,10 @@ def _check_references(roadmap: Roadmap) -> None:
         for number in row.phases:
             if number >= len(roadmap.phases):
                 raise ValueError(f"ROADMAP.md, {row.title!r}: there is no phase {number}.")
+    titles = [note for chapter in roadmap.chapters for note in chapter.notes]
+    for title in titles:
+        if titles.count(title) > 1:
+            raise ValueError(f"ROADMAP.md, Notes: {title!r} is there twice; keep one.")
+    for chapter in roadmap.chapters:
+        if chapter.phase >= len(roadmap.phases):
+            raise ValueError(f"ROADMAP.md, Notes: there is no phase {chapter.phase}.")

@@ -9,7 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from journal import roadmap
-from journal.plan import Exhibit, Item, Link, Milestone, Outcome, Paper, Phase, Roadmap
+from journal.plan import (
+    Chapter,
+    Exhibit,
+    Item,
+    Link,
+    Milestone,
+    Outcome,
+    Paper,
+    Phase,
+    ReadingPath,
+    Roadmap,
+)
 
 EXAMPLE = """\
 # A roadmap
@@ -53,6 +64,20 @@ Folder: [phase-01-networks](phase-01-networks/)
 ### Items
 - [ ] **1.1 Perceptron.** Learns AND.
   - Note: fails on XOR
+
+## Notes
+
+| Phase | Notes | Notebooks |
+| --- | --- | --- |
+| 0 | Linear algebra, Calculus | |
+| 1 | Perceptron | 01-gates, 02-xor |
+
+## Reading paths
+
+| Path | For whom | Aims at |
+| --- | --- | --- |
+| Quick | is in a hurry | Calculus, Perceptron |
+| All | wants all of it | phases 0 to 1 |
 
 ## Papers
 
@@ -110,6 +135,14 @@ def test_every_part_of_the_example_is_read():
     assert read.milestones[0].run == ()
     assert read.museum[0].phases == (0, 1)
     assert read.museum[0].idea == "p(a | b)"
+    assert read.chapters == (
+        Chapter(0, ("Linear algebra", "Calculus"), ()),
+        Chapter(1, ("Perceptron",), ("01-gates", "02-xor")),
+    )
+    assert read.paths == (
+        ReadingPath("Quick", "is in a hurry", ("Calculus", "Perceptron")),
+        ReadingPath("All", "wants all of it", ("Linear algebra", "Calculus", "Perceptron")),
+    )
     assert read.outcomes == (Outcome("Vectors", ("0.1", "0.2")), Outcome("Perceptron", ("1.1",)))
 
 
@@ -146,7 +179,14 @@ def test_unknown_id_names_the_nearest_one():
         read.phase(2)
 
 
-FAULTS = [  # what is written, what it becomes, what the error says to do about it
+FAULTS = [
+    ("Calculus, Perceptron |", "Calculis, Perceptron |", "no note; did you mean 'Calculus'?"),
+    ("Calculus, Perceptron |", "phase 2 |", "'Quick' aims at no note"),
+    (
+        "| Phase | Notes |",
+        "| Phase | Note |",
+        "the columns of Notes are",
+    ),  # what is written, what it becomes, what the error says to do about it
     ("**0.2 Why", "**0.1 Why", r"0\.1 is taken; the next one is 0\.2"),
     ("**0.2 Why", "**1.2 Why", r"id of another phase; write 0\.2"),
     ("**0.2 Why", "**0.3 Why", r"0\.2 comes here, not 0\.3"),
@@ -215,6 +255,8 @@ def test_code_without_tests_is_refused():
         ("0.1, 1.1 |", "0.1, 1.2 |", r"milestone 'Perceptron': there is no item 1\.2"),
         ("Perceptron (1.1)", "Perceptron (2.1)", r"'Perceptron': there is no item 2\.1"),
         ("1 (PyTorch)", "6 (PyTorch)", "'Seq2seq': there is no phase 6"),
+        ("| 1 | Perceptron | 01", "| 7 | Perceptron | 01", "Notes: there is no phase 7"),
+        ("| Perceptron | 01", "| Perceptron, Calculus | 01", "'Calculus' is there twice"),
     ],
 )
 def test_table_that_names_what_is_not_there_is_refused(before, after, message):
