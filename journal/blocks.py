@@ -7,11 +7,13 @@ where no Python block stands before it, or where the one before it has an output
 
 Pages run in a temporary folder, so that a block that writes does not write into the tree; what it
 reads of the journal it finds by `journal.numbers.result` or `journal.numbers.ROOT`. No window opens
-(`conftest.py` chooses the backend of matplotlib). After the page figures are closed, and what NumPy,
-matplotlib and the process are set to is as before, so that no page depends on one that ran earlier.
+(`conftest.py` chooses the backend of matplotlib). After a page its figures are closed, and what it
+set of NumPy, matplotlib, the environment and Python's path is put back, so that no page prints what
+it prints only because of another.
 
-Left out: what a page changes inside of a module (`np.sum = ...` stays); shell commands, blocks of any other language, and a block whose ```` ```python ```` does
-not begin its line; `journal.prose` complains about that one.
+Left out: what a page changes inside a module (`np.sum = ...` stays changed); shell commands; blocks
+of any other language, and a block whose ```` ```python ```` does not begin its line;
+`journal.prose` complains about that one.
 """
 
 import contextlib

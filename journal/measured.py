@@ -22,11 +22,11 @@ BY_HAND = re.compile(r"by hand\b:?(.*)", re.DOTALL)
 
 NUMBER = r"(?<![\w.,])[~≈]?\d[\d.,]*(?:e[-+]?\d+)?"
 WORD = (
-    r"\b(?:half an?|an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|"
+    r"\b(?i:half an?|an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|"
     r"twenty|thirty|forty|fifty|sixty|ninety|hundreds?|a hundred|thousands?|a thousand)"
 )
 COUNT = rf"(?:{NUMBER}|{WORD})"
-TIME = r"(?:[nµmu]?s|secs?|min|h|(?:nano|micro|milli)?seconds?|minutes?|hours?)"
+TIME = r"(?:[nµμmu]?s|secs?|min|h|(?:nano|micro|milli)?seconds?|minutes?|hours?)"
 BYTES = r"(?:[kKMGT]i?B|(?:kilo|mega|giga|tera)bytes?)"
 GAP = r"[\s\u00a0\u202f-]*"
 FAST = r"(?:fast|faster|quick|quicker|slow|slower|speed)"
@@ -36,13 +36,16 @@ MEASURED = [
     rf"{WORD}\s(?:milli)?(?:seconds|minutes|hours)\b|\bhalf an? (?:second|minute|hour)\b",
     rf"{NUMBER}{GAP}{BYTES}\b",
     rf"{NUMBER}{GAP}[kKMGTP]?FLOPS?\b(?:/s)?",
-    rf"{NUMBER}{GAP}(?:[kKMBGT]|thousand|million|billion)?\s?(?:tokens|characters|words|steps|"
+    rf"{NUMBER}{GAP}(?:[kKMBGT]|thousand|million|billion)?\s?(?:tokens|characters|words|steps|it|iterations|"
     rf"samples|examples|images|requests|batches)\s?(?:/|per |an? |each |every )\s?(?:s|second|"
     rf"minute|min|hour|h)\b",
-    rf"(?:{COUNT}{GAP}(?:times|x|×)|\btwice)\s+(?:as\s+)?{FAST}\b",
+    rf"(?:{COUNT}{GAP}(?:times|fold|x|×)|\b[Tt]wice)\s+(?:as\s+)?{FAST}\b",
     rf"(?:{NUMBER}\s?(?:%|percent|per cent))\s+(?:as\s+)?{FAST}\b",
     rf"(?:{COUNT}{GAP}(?:times|x|×)|\btwice)\s+(?:as much|less|more)\s+(?:memory|time)\b",
     rf"\b(?:takes?|took|runs?|ran)\b[^.;]{{0,40}}?(?:{COUNT}\stimes|twice)\s+(?:as\s+long|longer)\b",
+    rf"\b(?:takes?|took|ran|trained)\s(?:[a-z]+\s)?{COUNT}{GAP}(?:days|weeks)\b",
+    rf"\bspeed-?ups?\sof\s(?:about\s|nearly\s)?{NUMBER}",
+    rf"\baccuracy\s(?:of|is|was|at|to)\s(?:about\s|nearly\s)?{NUMBER}|{NUMBER}\sBLEU\b",
 ]
 FOUND = re.compile("|".join(f"(?:{pattern})" for pattern in MEASURED))
 SHARE = re.compile(rf"{NUMBER}\s?(?:%|percent\b|per cent\b)")

@@ -4,10 +4,10 @@
 not what the file says, with the metadata of the editor taken off. `--check` changes nothing, says
 what is stale, and ends with 1. Without a path it takes every notebook of the phases.
 
-Printed text is compared by `journal.printed`; of a picture only that there is one. A notebook runs
-in a temporary folder, as the blocks of notes do: what it reads of the journal it finds by
-`journal.numbers.result` or `journal.numbers.ROOT`. The kernel is the Python that runs this module,
-with no settings of the user's.
+Text, that of HTML too, is compared by `journal.printed`; of a picture only that there is one. A
+notebook runs in a temporary folder, as the blocks of notes do: what it reads of the journal it
+finds by `journal.numbers.result` or `journal.numbers.ROOT`. The kernel is the Python that runs this
+module, with no settings of the user's.
 
 Left out: widgets (a page on paper has none), and cells whose output may vary: let them print what
 does not vary.
@@ -33,7 +33,7 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 METADATA = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
 OF_A_CELL = {"tags"}  # the only metadata of a cell that stays
 PLACE = re.compile(
-    r"(?<![\w.:/<])(?:/(?:home|root|Users|tmp|var|private|mnt|opt|work)/|[A-Za-z]:\\)\S*"
+    r"(?<![\w.:/<])(?:/(?:home|root|Users|tmp|var|private|mnt|opt|work)/|[A-Za-z]:\\)[^\s'\")]*"
 )
 RENEW = "`uv run python -m journal.notebooks {}` renews it"
 
@@ -45,7 +45,7 @@ def load(path: Path) -> NotebookNode:
         nbformat.validate(notebook)
     except (ValueError, KeyError, TypeError, AttributeError, nbformat.ValidationError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"{path.name} is no notebook: {reason}") from None
+        raise ValueError(f"this is no notebook: {reason}") from None
     return notebook
 
 
@@ -57,7 +57,8 @@ def complaints(root: Path, path: Path) -> Iterator[str]:
         wrong = [*untidy(notebook), *out_of_order(notebook)]
         wrong += stale(notebook, execute(notebook))
     except ValueError as error:
-        wrong = [str(error)]
+        yield f"{name}: {error}; mend it"  # what cannot be run cannot be renewed either
+        return
     yield from (f"{name}: {fault}; {RENEW.format(name)}" for fault in wrong)
 
 
@@ -78,7 +79,7 @@ def untidy(notebook: NotebookNode) -> Iterator[str]:
         for text in [cell.source, *(text for _, text in outputs(cell))]:
             found = PLACE.search(text)
             if found:
-                yield f"cell {number} names a folder of one machine, {found[0]}"
+                yield f"cell {number} names a folder of one machine, {found[0]}: take it out"
 
 
 def out_of_order(notebook: NotebookNode) -> Iterator[str]:
@@ -105,7 +106,7 @@ def outputs(cell: NotebookNode) -> list[tuple[str, str]]:
             found.append(("error", f"{output.ename}: {output.evalue}"))
         else:
             for kind in sorted(output.data):
-                found.append((kind, output.data[kind] if kind == "text/plain" else ""))
+                found.append((kind, output.data[kind] if kind.startswith("text/") else ""))
     return found
 
 
@@ -116,7 +117,8 @@ def stale(committed: NotebookNode, fresh: NotebookNode) -> Iterator[str]:
         ours, theirs = outputs(cell), outputs(again)
         kinds, now = [kind for kind, _ in ours], [kind for kind, _ in theirs]
         if "error" in kinds:
-            yield f"cell {number} is committed with an error, {ours[kinds.index('error')][1]}"
+            error = ours[kinds.index("error")][1]
+            yield f"cell {number} is committed with an error, {error}: mend it"
         elif kinds != now:
             shown = f"{', '.join(kinds) or 'nothing'}, now {', '.join(now) or 'nothing'}"
             yield f"the output of cell {number} is stale: committed is {shown}"

@@ -41,6 +41,11 @@ def notes_have_their_parts(root: Path) -> Iterator[str]:
 def posts_have_their_parts(root: Path) -> Iterator[str]:
     for page in pages.readable(root, pages.posts(root)):
         yield from post_faults(root, page)
+    apart = set(pages.prose(root)) - set(pages.posts(root))
+    for page in pages.readable(root, sorted(apart)):
+        if "draft" in page.front:
+            say = "this is written as a post and lies in no blog folder; move it there"
+            yield f"{page.name}:1: {say}"
 
 
 def paper_notes_have_their_parts(root: Path) -> Iterator[str]:
@@ -170,7 +175,7 @@ def _post_front_faults(page: Page, start: str) -> Iterator[str]:
     for key in ("title", "description"):
         if not _is_text(front.get(key)):
             yield f"{start} the front matter has no {key}; write `{key}: ...`"
-    if not isinstance(front.get("date"), date):
+    if type(front.get("date")) is not date:  # a datetime is a date to `isinstance`
         yield f"{start} the front matter has no date; write `date: 2026-01-31`"
     if not isinstance(front.get("draft"), bool):
         yield f"{start} the front matter does not say `draft: true` or `draft: false`; write it"

@@ -33,6 +33,10 @@ READING_LIST, BIBLIOGRAPHY = bibliography.PAGE, bibliography.FILE
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 OUTSIDE = ("https:", "http:", "mailto:")
 PAGE = (".md", ".ipynb")
+PICTURES = (".svg", ".png", ".jpg", ".jpeg", ".gif", ".webp")
+HALF = re.compile(r"\](?:\([^)\n]{0,40}\)?|\[[^]\n]*\])")  # of a link, left over in the text
+AUTHORS = r"[A-Z][\w'’-]+\s(?:et\sal\.|and\s[A-Z][\w'’-]+(?=\s\())"  # the latter not of months
+NAMED = re.compile(rf"({AUTHORS}),?\s\(?(\d{{4}})\b")
 RAN = {"python", "py", "python3", "pycon", "ipython", "output"}  # what is meant to run, or nearly
 
 
@@ -70,8 +74,10 @@ class Tree:
             return f"{target} is an absolute path; write it from this page's folder"
         if name == ".." or name.startswith("../"):
             return f"{target} leads out of the tree; link to what is in it, or to the web"
-        if name in self.files or name in self.folders:
+        if name in self.folders or (name in self.files and not path.endswith("/")):
             return ""
+        if name in self.files:
+            return f"{target} ends in a slash, and {name} is a file; take the slash away"
         if (self.root / name).exists():
             return f"{target} leads to {name}, which git ignores; link to what is committed"
         return f"{target} leads to {name}, which is not there; mend the link or add the file"
@@ -98,6 +104,7 @@ def links_lead_somewhere(root: Path) -> Iterator[str]:
     """Every relative link to a file or folder in the tree, every anchor to a heading or id."""
     tree = Tree(root)
     for page in _all(root):
+        yield from _half_links(page)
         for link in page.references:
             target = link.target
             if link.image or target.startswith(OUTSIDE):
@@ -110,6 +117,17 @@ def links_lead_somewhere(root: Path) -> Iterator[str]:
                 fault = tree.fault(page, target) or tree.anchor_fault(page, target)
             if fault:
                 yield f"{page.name}:{link.line}: {fault}"
+
+
+def _half_links(page: Page) -> Iterator[str]:
+    """What was to be a link and is none: `[x](a b.md)`, `[x](a.md`, `[x][no such label]`."""
+    for block in page.blocks:
+        if block.kind in ("text", "heading", "table"):
+            for found in HALF.finditer(block.text):
+                line = block.line + block.text.count("\n", 0, found.start())
+                line += block.kind == "table" and line > block.line  # the rule below the header
+                say = "is no whole link; mend it, or put it between backticks"
+                yield f"{page.name}:{line}: what ends in {found[0]!r} {say}"
 
 
 def images_are_there(root: Path) -> Iterator[str]:
@@ -125,14 +143,16 @@ def images_are_there(root: Path) -> Iterator[str]:
             if SCHEME.match(image.target) or not image.target:
                 fault = f"the image {image.target or 'without a source'} is not in the tree; add it"
             else:
-                fault = tree.fault(page, image.target) or _without_script(tree, page, image.target)
+                fault = tree.fault(page, image.target) or _no_picture(tree, page, image.target)
             if fault:
                 yield f"{page.name}:{image.line}: {fault}"
 
 
-def _without_script(tree: Tree, page: Page, target: str) -> str:
-    """A picture in results/ is called after the script that draws it."""
+def _no_picture(tree: Tree, page: Page, target: str) -> str:
+    """An image is a picture, and one in results/ is called after the script that draws it."""
     name = pages.resolve(page.name, unquote(target))
+    if not name.lower().endswith(PICTURES):
+        return f"the image {target} is no picture ({', '.join(PICTURES)}); link to it, or mend it"
     found = re.fullmatch(r"(phase-(\d\d)-[^/]+)/results/(\w+)(-[^/]*)?\.\w+", name)
     if found and f"{found[1]}/code/phase{found[2]}/{found[3]}.py" not in tree.files:
         return f"the image {name} has no script {found[3]}.py; draw it by one, or mend its name"
@@ -168,6 +188,7 @@ def _comments(page: Page, word: str) -> list[Block]:
 
 def citations_are_in_the_bibliography(root: Path) -> Iterator[str]:
     """Every citation and every `bibkey` has an entry, and every entry its place in the list."""
+    yield from _unlinked(root)
     cited = list(_citations(root))
     if not (root / BIBLIOGRAPHY).is_file():
         for where, key in cited[:1]:
@@ -185,6 +206,25 @@ def citations_are_in_the_bibliography(root: Path) -> Iterator[str]:
     for key in known:
         if key not in anchors:
             yield f'{BIBLIOGRAPHY}:1: {key} has no `<a id="{key}"></a>` in {READING_LIST}; renew it'
+
+
+def _unlinked(root: Path) -> Iterator[str]:
+    """Works that a page names by authors and year and links nowhere; one link a page is enough."""
+    written = [*pages.notes(root), *pages.posts(root), *pages.notebooks(root)]
+    for page in pages.readable(root, written):
+        links = [
+            link
+            for link in page.references
+            if not (link.image or link.target.endswith(READING_LIST))  # without a key
+        ]
+        for block in page.blocks:
+            words = block.text if block.kind in ("text", "heading", "table") else ""
+            for found in NAMED.finditer(words):
+                authors, year = " ".join(found[1].split()), found[2]
+                if not any(authors in a.text and year in a.text + a.target for a in links):
+                    line = block.line + words.count("\n", 0, found.start())
+                    say = f"{authors} ({year}) lacks a link to its key; link it into {READING_LIST}"
+                    yield f"{page.name}:{line}: {say}"
 
 
 def _reading_list(root: Path) -> Iterator[Page]:

@@ -129,6 +129,26 @@ def test_pages_share_no_names(pytester):
     assert "3 passed" in run(pytester, text, name="phase-00-a/notes/z.md")
 
 
+def test_pages_share_no_settings(pytester):
+    first = (
+        "```python\nimport os, sys\nimport matplotlib\nimport numpy as np\n\n"
+        "np.set_printoptions(precision=2)\nnp.seterr(divide='raise')\n"
+        "matplotlib.rcParams['font.size'] = 3\nos.environ['OF_A_PAGE'] = '1'\n"
+        "sys.path.append('/of/a/page')\n```\n\n"
+        "```python\nprint(np.array([1 / 3]), matplotlib.rcParams['font.size'])\n```\n\n"
+        "```output\n[0.33] 3.0\n```\n"
+    )
+    run(pytester, first)
+    second = (
+        "```python\nimport os, sys\nimport matplotlib\nimport numpy as np\n\n"
+        "print(np.array([1 / 3]), np.geterr()['divide'], matplotlib.rcParams['font.size'])\n"
+        "print('OF_A_PAGE' in os.environ, '/of/a/page' in sys.path)\n```\n\n"
+        "```output\n[0.33333333] warn 10.0\nFalse False\n```\n"
+    )
+    said = run(pytester, second, name="phase-00-a/notes/z.md", apart=True)
+    assert "5 passed" in said, said
+
+
 def test_workers_run_a_page_as_a_whole(pytester):
     said = run(pytester, NOTE, "-n", "2", "--dist", "loadfile", apart=True)
     assert "3 passed" in said

@@ -72,6 +72,11 @@ def test_cell_that_fails_is_named_and_nothing_is_written(tmp_path, capsys):
     assert path.read_bytes() == before
 
 
+def test_notebook_that_fails_is_to_be_mended_not_renewed(tmp_path):
+    (complaint,) = notebooks.complaints(tmp_path, write(tmp_path / "a.ipynb", "1 / 0"))
+    assert complaint == "a.ipynb: cell 1 fails: ZeroDivisionError: division by zero; mend it"
+
+
 def test_cell_that_does_not_end_is_stopped(tmp_path):
     path = write(tmp_path / "a.ipynb", "import time\n\ntime.sleep(600)")
     with pytest.raises(ValueError, match=r"^cell 1 takes longer than 1 s$"):
@@ -119,6 +124,10 @@ STALE = {
         lambda n: n.cells[3].outputs[0].data.update({"text/plain": "array([0.9, 0.1, 0.0])"}),
         "the output of cell 4 is stale (text/plain): line 1: the page says 0.9",
     ),
+    "wrong HTML": (
+        lambda n: n.cells[3].outputs[0].data.update({"text/html": "<b>7.5</b>"}),
+        "the output of cell 4 is stale (text/html): line 1: the page says 7.5, printed was 7",
+    ),
     "a missing output": (
         lambda n: n.cells[2].update(outputs=[]),
         "the output of cell 3 is stale: committed is nothing, now stdout",
@@ -146,6 +155,8 @@ STALE = {
 
 @pytest.mark.parametrize("name", STALE)
 def test_stale_output_is_found(name, example):
+    if name == "wrong HTML":
+        example.cells[3].outputs[0].data["text/html"] = "<b>7.0</b>"
     fresh = copy.deepcopy(example)
     plant, complaint = STALE[name]
     plant(example)
@@ -209,4 +220,5 @@ def test_file_that_is_no_notebook_is_refused(tmp_path, text):
     path = tmp_path / "a.ipynb"
     path.write_text(text)
     (complaint,) = notebooks.complaints(tmp_path, path)
-    assert complaint.startswith("a.ipynb: a.ipynb is no notebook: ")
+    assert complaint.startswith("a.ipynb: this is no notebook: ")
+    assert complaint.endswith("; mend it")

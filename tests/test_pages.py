@@ -47,6 +47,7 @@ def test_page_without_front_matter_is_all_body():
         ("---\na: b\n", "does not end; close it with ---"),
         ("---\na: b\n- c\n---\n", "is no YAML at line 3: expected <block end>"),
         ("---\n- c\n---\n", "must be lines of `key: value`"),
+        ("---\ndraft: true\na: b\ndraft: false\n---\n", "has draft twice"),
         ("---\n1: c\n---\n", "must be lines of `key: value`"),
         ("---\ndate: 2026-13-01\n---\n", "has a value that is none: month must be in 1..12"),
     ],
@@ -159,6 +160,11 @@ def test_repeated_headings_are_numbered_and_ids_count_as_anchors(tmp_path):
     assert page.title == "A"
 
 
+def test_numbered_anchor_is_not_that_of_another_heading(tmp_path):
+    page = load(tmp_path, "# B\n\n# B 1\n\n# B\n\n# B\n")
+    assert [heading.slug for heading in page.headings] == ["b", "b-1", "b-2", "b-3"]
+
+
 def test_heading_in_code_or_comment_is_none(tmp_path):
     assert load(tmp_path, "```\n# A\n```\n<!--\n# B\n-->\n").headings == ()
 
@@ -175,6 +181,8 @@ def test_prerequisites_are_names_from_the_root(tmp_path):
     )
     assert page.prerequisites == ("phase-00-a/notes/c.md", "phase-01-b/notes/e.md")
     assert load(tmp_path, "Prerequisites: none.").prerequisites == ()
+    two = load(tmp_path, "Prerequisites: [c](c.md).\n\nPrerequisites: [d](d.md).\n")
+    assert two.prerequisites == ("phase-00-a/notes/c.md", "phase-00-a/notes/d.md")
 
 
 def test_interactive_figures_are_named_by_comments(tmp_path):

@@ -283,6 +283,22 @@ FAULTS = {  # what is planted: by which check it must be found, and as what
         linked("file:///etc/hosts"),
         (links_lead_somewhere, "file:///etc/hosts is no address on the web"),
     ),
+    "a file as a folder": (
+        linked("vectors.md/"),
+        (links_lead_somewhere, f"{SUMS}:14: vectors.md/ ends in a slash, and {VECTORS} is a file"),
+    ),
+    "a link with a blank in its target": (
+        linked("the vectors.md"),
+        (links_lead_somewhere, f"{SUMS}:14: what ends in '](the vectors.md)' is no whole link"),
+    ),
+    "a link that does not end": (
+        append(SUMS, "[x](vectors.md\n\ny"),
+        (links_lead_somewhere, "what ends in '](vectors.md' is no whole link"),
+    ),
+    "a link by a label that is not there": (
+        replace(SUMS, "| everywhere |", "| [x][sums] |"),
+        (links_lead_somewhere, f"{SUMS}:36: what ends in '][sums]' is no whole link"),
+    ),
     "an empty link": (linked(""), (links_lead_somewhere, "the link 'above' leads nowhere")),
     # -- images
     "a missing image": (
@@ -305,6 +321,14 @@ FAULTS = {  # what is planted: by which check it must be found, and as what
         delete(f"{PHASE}/code/phase00/plot_x.py"),
         (images_are_there, "the image phase-00-a/results/plot_x-a.svg has no script plot_x.py"),
     ),
+    "an image that is a page": (
+        append(SUMS, "![x](vectors.md)"),
+        (images_are_there, "the image vectors.md is no picture (.svg, .png"),
+    ),
+    "an image that is a folder": (
+        append(SUMS, "![x](../results/)"),
+        (images_are_there, "the image ../results/ is no picture"),
+    ),
     # -- interactive figures
     "an interactive figure without a module": (
         delete("website/figures/softmax.js"),
@@ -322,6 +346,14 @@ FAULTS = {  # what is planted: by which check it must be found, and as what
     "an unknown citation": (
         replace(SUMS, "#ba2016layer", "#ba2017layer"),
         (citations_are_in_the_bibliography, f"{SUMS}:14: ba2017layer is not in {BIB}"),
+    ),
+    "a citation without a link": (
+        replace(SUMS, OPENING, "One sentence.\nSo say Sum et al. (2011).\n"),
+        (citations_are_in_the_bibliography, f"{SUMS}:4: Sum et al. (2011) lacks a link to its key"),
+    ),
+    "a citation that names no key": (
+        replace(SUMS, "#ba2016layer", ""),
+        (citations_are_in_the_bibliography, f"{SUMS}:14: Ba et al. (2016) lacks a link to its key"),
     ),
     "an unknown citation on the reading list": (
         append(LIST, "[x](#ba2017layer)"),
@@ -449,6 +481,10 @@ FAULTS = {  # what is planted: by which check it must be found, and as what
         (notes_have_their_parts, "no question needs code"),
     ),
     # -- posts
+    "a post in another folder": (
+        lambda root: write(root, f"{PHASE}/second.md", PUBLISHED),
+        (posts_have_their_parts, f"{PHASE}/second.md:1: this is written as a post and lies in no"),
+    ),
     "a post without a title": (
         replace(POST, 'title: "First: a post"', "title: 5"),
         (posts_have_their_parts, f"{POST}:1: the front matter has no title"),
@@ -571,6 +607,19 @@ def test_draft_needs_only_its_front_matter(healthy):
     assert "words; a post has" in faults
 
 
+def test_work_that_is_linked_once_may_be_named_again(healthy):
+    append(SUMS, "As Ba et al.\n(2016) say, and Ba and Ba (2016) in\n`Ba et al. (2017)`.")(healthy)
+    linked = "[Ba et al.](../../papers/README.md#ba2016layer) (2016), in March and April 2016."
+    append(VECTORS, linked)(healthy)
+    (complaint,) = citations_are_in_the_bibliography(healthy)
+    assert "Ba and Ba (2016) lacks" in complaint
+
+
+def test_brackets_in_code_are_no_half_link(healthy):
+    append(SUMS, "`a[i][j]` and `f[x](y)`, [0, 1) and (1, 2], $a[i](j)$.")(healthy)
+    assert list(links_lead_somewhere(healthy)) == []
+
+
 def test_words_are_counted_without_code_and_formulas(tmp_path):
     write(tmp_path, "a.md", "# One two\n\nthree `x y` it's 1,000 $a b$\n\n```python\nx = 1\n```\n")
     assert prose.count_words(pages.load(tmp_path, tmp_path / "a.md")) == 5
@@ -613,6 +662,15 @@ MEASUREMENTS = [
     "NumPy is 1,344 times as fast.",
     "NumPy is 12x faster.",
     "NumPy is twice\nas fast.",
+    "Forty times as fast is what it is.",
+    "It is 40-fold faster.",
+    "A step takes 3 μs.",
+    "It runs at 3.2 it/s.",
+    "It took 3 days.",
+    "It has a speed-up of 12.",
+    "The accuracy is 0.973.",
+    "It reaches an accuracy of 97.",
+    "It reaches 28.4 BLEU.",
     "NumPy is a hundred times faster.",
     "It is 30 % slower.",
     "It takes a hundred times as long.",
@@ -642,6 +700,7 @@ EXAMPLES = [
     "```text\nit took 12 seconds\n```",
     "<!-- it took 12 seconds -->",
     "An error of 1e-6 is small, and 0.5 is large.",
+    "He wrote it in 3 days, and the accuracy is not the loss.",
     "The step is ten times smaller and the error a hundred times.",
     "| p | loss |\n| --- | --- |\n| 0.5 | 0.69 |",
     "| loss | training (7.4) |\n| --- | --- |\n| x | sampling (7.4) |",
