@@ -18,8 +18,8 @@ def build() -> None:
     root = roadmap.find_root()
     built = build.build(root)
     print(
-        f"{built.path.relative_to(root).as_posix()}: {built.pages} pages, {_count(built.posts, 'post')}, "
-        f"{built.formulas} formulas, {built.seconds:.1f} s"
+        f"{built.path.relative_to(root).as_posix()}: {built.pages} pages, "
+        f"{_count(built.posts, 'post')}, {built.formulas} formulas, {built.seconds:.1f} s"
     )
     print(f"  for {built.address} ({built.why})")
 
