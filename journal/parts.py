@@ -156,6 +156,10 @@ def post_faults(root: Path, page: Page, *, published: bool | None = None) -> Ite
         yield f"{start} `<!-- more -->` stands there {len(more)} times; put one after the opening"
     elif not any(block.kind == "text" and block.line < more[0].line for block in page.blocks):
         yield f"{page.name}:{more[0].line}: nothing stands before `<!-- more -->`; write an opening"
+    heads = [heading.text for heading in page.headings if heading.level == 1]
+    if heads != [page.front.get("title")]:
+        shown = " and ".join(map(repr, heads)) or "none"
+        yield f"{start} the heading is {shown}; write one, `# ` and the title of the front matter"
     words = count_words(page)
     if words not in WORDS:
         yield f"{start} {words:,} words; a post has {WORDS[0]:,} to {WORDS[-1]:,}"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from journal import pages, parts, prose, roadmap
+from journal import numbers, pages, parts, prose, roadmap
 from journal.nearest import suggestion
 from journal.plan import Phase
 from journal.record import replace_file
@@ -56,6 +56,7 @@ What did not work at first, and how it was found.
 
 ## What comes next
 """
+RENEW = "`uv run python -m journal.numbers` renews the numbers"
 TO_DESCRIBE = "What a reader learns from it, in one sentence."
 SECONDS = 60  # that a block may take
 LONGEST = 200  # bytes of a file's name; file systems end at 255
@@ -178,7 +179,24 @@ def faults(root: Path, post: Post) -> Iterator[str]:
     yield from dict.fromkeys(found)  # a draft's front matter is looked at by both
     if f'description: "{TO_DESCRIBE}"' in post.path.read_text(encoding="utf-8"):
         yield f"{post.name}:5: the description is still the template's; say it in a sentence"
+    yield from _numbers(post)
     yield from _blocks(root, post)
+
+
+def _numbers(post: Post) -> Iterator[str]:
+    """Whether cog would write other numbers into the post than it has."""
+    text = post.path.read_text(encoding="utf-8")
+    try:
+        new = numbers.renew(text, post.name)
+    except ValueError as error:
+        yield str(error)
+        return
+    for line, (old, now) in enumerate(zip(text.splitlines(), new.splitlines(), strict=False), 1):
+        if old != now:
+            yield (f"{post.name}:{line}: cog would write {now!r}; {RENEW}")
+            return
+    if text != new:
+        yield f"{post.name}: its numbers are out of date; {RENEW}"
 
 
 def _blocks(root: Path, post: Post) -> Iterator[str]:

@@ -231,6 +231,28 @@ def test_check_stops_a_block_that_does_not_end(root, capsys, monkeypatch):
     assert "Timeout (>1.0s)" in out
 
 
+def test_check_names_a_number_that_cog_would_write_otherwise(root, capsys):
+    path = begin(root)
+    whole(path)
+    text = path.read_text(encoding="utf-8")
+    block = "<!-- [[[cog\nprint('It is 4.')\n]]] -->\nIt is {}.\n<!-- [[[end]]] -->\n"
+    for number, code in ((4, 0), (5, 1)):
+        path.write_text(text + block.format(number), encoding="utf-8")
+        assert call(capsys, "check", "0")[0] == code
+    path.write_text(text + block.format(5), encoding="utf-8")
+    assert "cog would write 'It is 4.'" in call(capsys, "check", "0")[1]
+
+
+def test_check_compares_the_title_with_the_heading(root, capsys):
+    path = begin(root)
+    whole(path)
+    text = path.read_text(encoding="utf-8").replace("# A thing, twice", "# Another")
+    path.write_text(text, encoding="utf-8")
+    code, out, _ = call(capsys, "check", "0")
+    assert code == 1
+    assert "the heading is 'Another'; write one" in out
+
+
 def test_mistakes_on_the_command_line_are_one_sentence(root, capsys):
     begin(root)
     code, _, err = call(capsys, "publish", "0", "--on", "tomorrow")

@@ -114,7 +114,7 @@ tags: [sums]
 phase: 0
 ---
 
-# First
+# First: a post
 
 An opening.
 
@@ -488,6 +488,10 @@ FAULTS = {  # what is planted: by which check it must be found, and as what
     "a post without a title": (
         replace(POST, 'title: "First: a post"', "title: 5"),
         (posts_have_their_parts, f"{POST}:1: the front matter has no title"),
+    ),
+    "a post whose heading is another title": (
+        replace(POST, "# First: a post", "# Second"),
+        (posts_have_their_parts, f"{POST}:1: the heading is 'Second'; write one"),
     ),
     "a post without a description": (
         replace(POST, "description: What a sum is.", "description:"),

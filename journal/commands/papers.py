@@ -92,7 +92,8 @@ def show(words: Positional[tuple[str, ...]]) -> None:
     rows += [("doi", work.fields.get("doi", "")), ("arxiv", work.fields.get("eprint", ""))]
     rows += [("page", work.page), ("pdf", work.pdf or "no free copy is known")]
     here = papers.pdf_path(work)
-    rows += [("here", str(here) if here.is_file() else f"not yet: {COMMAND} fetch {work.key}")]
+    missing = f"not yet: {COMMAND} fetch {work.key}" if work.pdf else ""
+    rows += [("here", str(here) if here.is_file() else missing)]
     for name, value in rows:
         if value:
             print(_wrapped(name, bibliography.plain(value) if name == "full name" else value))
