@@ -10,13 +10,15 @@ Left out: files and front matter (`journal.pages`), and rendering (the site does
 import functools
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from mdit_py_plugins.dollarmath import dollarmath_plugin
+from mdit_py_plugins.dollarmath.index import math_inline_dollar
 
 COG, COG_END = "[[[cog", "[[[end]]]"
 
@@ -67,12 +69,12 @@ def slug(text: str) -> str:
 def read(text: str, first_line: int = 1) -> "Reader":
     """The parts of a Markdown text without front matter, whose first line has this number."""
     reader = Reader(first_line)
-    reader.read(_parser().parse(text))
+    reader.read(_shared().parse(text))
     return reader
 
 
-@functools.cache
-def _parser() -> MarkdownIt:
+def parser() -> MarkdownIt:
+    """A parser of the dialect that the pages are written in; the site gives its own one rules."""
     parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
     parser.use(
         dollarmath_plugin,
@@ -81,10 +83,31 @@ def _parser() -> MarkdownIt:
         allow_labels=False,
         double_inline=True,
     )
+    parser.inline.ruler.at("math_inline", _at_the_start(math_inline_dollar(False, False, True)))
     # Targets stay as they are written, and strange ones stay links, so that a check can name them.
     parser.normalizeLink = str  # ty: ignore[invalid-assignment]
     parser.validateLink = bool  # ty: ignore[invalid-assignment]
     return parser
+
+
+_shared = functools.cache(parser)
+
+
+def _at_the_start(rule: Callable[[StateInline, bool], bool]) -> Callable[[StateInline, bool], bool]:
+    """A rule that looks at the character before; at the start of a text Python takes its last one.
+
+    The plugin's rule takes no formula at the start of a cell or paragraph that ends in a digit.
+    """
+
+    def careful(state: StateInline, silent: bool) -> bool:
+        whole = state.src
+        state.src = whole + " "
+        try:
+            return rule(state, silent)
+        finally:
+            state.src = whole
+
+    return careful
 
 
 class Reader:
@@ -179,15 +202,15 @@ class Reader:
     def html_block(self, source: str, at: int, last: int) -> None:
         text = self.html(source, at)
         marks = {"start": "", "end": "/"}
-        events = [(kind, value) for kind, value, _, _ in _Tags.of(source)]
-        tags = " ".join(marks[kind] + value for kind, value in events if kind in marks)
-        if text.strip() or tags:
-            self.block("html", text, at, last, tags)
+        events = [(kind, value) for kind, value, _, _ in tags(source)]
+        shown = " ".join(marks[kind] + value for kind, value in events if kind in marks)
+        if text.strip() or shown:
+            self.block("html", text, at, last, shown)
 
     def html(self, source: str, line: int) -> str:
         """The words of a piece of HTML; its links, images, ids and comments are noted."""
         words: list[str] = []
-        for kind, value, attributes, below in _Tags.of(source):
+        for kind, value, attributes, below in tags(source):
             if kind == "comment":
                 self.comment(value, line + below)
             elif kind == "words":
@@ -236,15 +259,16 @@ def _after(source: str, token: Token, place: int) -> int:
     return found.end() if found else place
 
 
-class _Tags(HTMLParser):
+def tags(source: str) -> list[tuple[str, str, dict[str, str], int]]:
     """A piece of HTML as events: (start, end, words or comment; value; attributes; lines below)."""
+    reader = _Tags()
+    reader.feed(source)
+    reader.close()
+    return reader.events
 
-    @classmethod
-    def of(cls, source: str) -> list[tuple[str, str, dict[str, str], int]]:
-        parser = cls()
-        parser.feed(source)
-        parser.close()
-        return parser.events
+
+class _Tags(HTMLParser):
+    """Notes the events of `tags`."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -103,8 +103,15 @@ def _of(root: Path, pattern: str) -> list[Path]:
 
 def load(root: Path, path: Path) -> Page:
     """Read a page of Markdown, or the Markdown of a notebook; ValueError names the file."""
-    text = path.read_text(encoding="utf-8-sig")  # some editors on Windows begin with a mark
-    return _page(path, path.relative_to(root).as_posix(), text)
+    name = path.relative_to(root).as_posix()
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # some editors on Windows begin with a mark
+    except UnicodeDecodeError as error:
+        line = path.read_bytes().count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{name}:{line}: this is no UTF-8: save the file in that encoding"
+        ) from None
+    return _page(path, name, text)
 
 
 def readable(root: Path, paths: Iterable[Path]) -> Iterator[Page]:

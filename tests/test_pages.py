@@ -263,3 +263,24 @@ def test_pages_that_git_ignores_are_not_the_projects_but_new_ones_are(tmp_path):
     load(tmp_path, "# A", "drafts.md")
     load(tmp_path, "# A", "new.md")
     assert pages.prose(tmp_path) == [tmp_path / "new.md"]
+
+
+# ---- formulas ------------------------------------------------------------------------------
+
+
+def test_formula_at_the_start_of_a_text_that_ends_in_a_digit_is_one(tmp_path):
+    page = load(tmp_path, "# $x$ of 2\n\n$y$ is 3\n\n| a |\n| --- |\n| $z$ is 4 |\n\n5$ and 6$\n")
+    assert page.headings[0].text == "$x$ of 2"
+    shown = [(block.kind, " ".join(block.text.split())) for block in page.blocks[1:]]
+    assert shown == [("text", "is 3"), ("table", "a is 4"), ("text", "5$ and 6$")]
+
+
+def test_link_inside_a_formula_at_the_start_is_none(tmp_path):
+    assert targets(load(tmp_path, "$[a](b)$ is 1\n")) == []
+
+
+def test_page_that_is_no_utf_8_is_refused_with_its_line(tmp_path):
+    path = tmp_path / "a.md"
+    path.write_bytes(b"# A\n\nCaf\xe9\n")
+    with pytest.raises(ValueError, match=r"^a\.md:3: this is no UTF-8"):
+        pages.load(tmp_path, path)

@@ -171,6 +171,43 @@ def test_fault_of_the_generator_is_told(root):
         build.generate(root, {"site_name": "x", "docs_dir": "site-src", "nav": 5})
 
 
+def test_two_builds_in_one_folder_are_refused_and_the_next_is_not(root):
+    with (
+        build.alone(root / "build"),
+        pytest.raises(ValueError, match=r"another build of the site is at work in .*: wait"),
+    ):
+        build.build(root)
+    with build.alone(root / "build"):
+        assert not (root / "build" / "site").exists()
+
+
+def test_title_of_the_home_page_has_the_sites_name_once(site):
+    root, _ = site
+    replace(root, "README.md", "# A journal", "# Transformers from scratch: a journal")
+    built = build.build(root).path
+    write(root, "README.md", FILES["README.md"])
+    assert "<title>Transformers from scratch: a journal</title>" in read(built, "index.html")
+    assert "<title>Vectors - Transformers from scratch</title>" in read(
+        built, f"{P0}/notes/vectors/index.html"
+    )
+
+
+def test_signs_of_html_in_a_title_or_description_are_words(root):
+    post = f"{P0}/blog/the-first-post.md"
+    replace(root, post, 'title: "The first post"', "title: 'A <b> & \"c\"'")
+    replace(root, post, "What a vector is.", 'Not <i>, not "this" & that.')
+    built = build.build(root).path
+    page = read(built, "blog/the-first-post/index.html")
+    title = "A &lt;b&gt; &amp; &quot;c&quot;"
+    assert f"<title>{title} - Transformers from scratch</title>" in page
+    assert 'content="Not &lt;i&gt;, not &quot;this&quot; &amp; that."' in page
+    assert title in read(built, "tags/index.html")
+    for name in ("blog/index.html", "blog/the-first-post/index.html", "tags/index.html"):
+        assert "<b>" not in read(built, name)
+        assert "&amp;lt;" not in read(built, name)
+    assert 'A &lt;b&gt; &amp; "c"' in read(built, "feed.xml")
+
+
 def test_settings_that_are_no_toml_are_refused(root):
     write(root, "website/zensical.toml", "[project\n")
     with pytest.raises(ValueError, match=r"website/zensical\.toml must be TOML"):
@@ -193,7 +230,10 @@ SPOILT = {  # what a page or file of a site has: what is said of it
     '<iframe src="https://example.org/"></iframe>': "is loaded from elsewhere",
     '<p style="background: url(https://example.org/a.png)">': "is loaded from elsewhere",
     '<style>@import "https://example.org/a.css";</style>': "is loaded from elsewhere",
-    '<pre class="mermaid">a</pre>': "an element of class 'mermaid' makes the site load",
+    '<video poster="https://example.org/a.png"></video>': "is loaded from elsewhere",
+    '<base href="/base/">': "an element of class or kind 'base' makes the site load",
+    '<meta http-equiv="refresh" content="0;url=https://example.org/">': "kind 'meta' makes",
+    '<pre class="mermaid">a</pre>': "an element of class or kind 'mermaid' makes the site load",
 }
 FINE = (
     f'{HEAD}<a href="https://example.org/">x</a><a href="a/#here">a</a><a href="/base/a/">a</a>'
@@ -225,7 +265,15 @@ def test_fault_of_a_page_is_found(tmp_path, spoilt):
             "a{background:url(https://example.org/a.png)}",
             "x.css: https://example.org/a.png",
         ),
+        (
+            "x.css",
+            'a{b:image-set("//example.org/a.png" 1x)}',
+            "x.css: //example.org/a.png is loaded",
+        ),
         ("x.css", "a{src:url(fonts/no.woff2)}", "x.css: fonts/no.woff2 leads to nothing"),
+        ("x.js", "fetch(`//example.org/a`)", "x.js: a program may not know the address //example"),
+        ("x.js", 'import { a } from "./no.js";', "x.js: ./no.js leads to nothing"),
+        ("x.js", "await import('./no.js')", "x.js: ./no.js leads to nothing"),
         ("x.js", "import('https://example.org/a.js')", "x.js: a program may not know the address"),
         ("x.svg", '<svg><image href="https://example.org/a.png"/></svg>', "x.svg: https://example"),
     ],
@@ -263,6 +311,20 @@ def test_without_node_and_uv_the_way_out_is_said(tmp_path, monkeypatch):
     command = mathematics.tools(tmp_path, "npm")
     assert command[0] == str(tmp_path / ".tools/bin/uv")
     assert command[-2:] == [mathematics.WHEEL, "npm"]
+
+
+def test_node_that_answers_something_else_is_told(tmp_path, monkeypatch):
+    write(tmp_path, "build/katex/x", "")
+    formulas = Formulas()
+    formulas.place("x", "x.md:1", display=False)
+    monkeypatch.setattr(mathematics, "tools", lambda root, name: [name])
+    monkeypatch.setattr(mathematics.subprocess, "run", answer_with("v4.0"))
+    with pytest.raises(ValueError, match="node must answer with the formulas as json, and said 'v"):
+        mathematics.set_all(tmp_path, formulas, {"katex.js": b""})
+
+
+def answer_with(text: str):
+    return lambda command, **options: subprocess.CompletedProcess(command, 0, text, "")
 
 
 def test_package_that_cannot_be_fetched_or_is_another_is_refused(tmp_path, monkeypatch):
@@ -354,6 +416,7 @@ def get(address: str) -> tuple[int, str, str]:
 def test_site_is_served_at_the_root_and_under_its_public_path(served):
     assert get(f"{served}/")[:2] == (200, "home")
     assert get(f"{served}/a/")[:2] == get(f"{served}/journal/a/")[:2] == (200, "a page")
+    assert get(f"{served}/journal")[:2] == (200, "home")  # sent on to /journal/
     assert get(f"{served}/b/x.js")[2] == "text/javascript"
 
 

@@ -209,6 +209,35 @@ def test_formula_at_the_start_of_a_text_that_ends_in_a_digit_is_one(tmp_path):
     assert "It is 5$ and 6$" in html
 
 
+REFUSED = {  # what a page says: the line and the words of the fault
+    "A.\n\n<script>go()</script>\n": "3: <script> is shown neither by GitHub nor by the site",
+    "A.\n\n<div>\n<iframe src='x.md'></iframe>\n</div>\n": "4: <iframe> is shown neither",
+    'An <a href="a.md" onclick="go()">a</a>.\n': "1: the attribute onclick is shown neither",
+    '<p style="color: red">a</p>\n': "1: the attribute style is shown neither",
+    "<details>\n<summary>Why $x^2$?</summary>\n</details>\n": "2: '$x^2$?' looks like a formula",
+    "A.\n\n<details>$x$</details>\n": "3: '$x$' looks like a formula",
+    "Not closed: $x^2 and so on.\n": "1: '$x^2' looks like a formula and is read as words",
+    "A.\n\n$$ x\n": "3: '$$' looks like a formula",
+    "A $ \\frac{1}{2} $ here.\n": "1: '\\\\frac' looks like a formula",
+    "| a |\n| --- |\n| $b^2 |\n": "3: '$b^2' looks like a formula",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_html_and_formulas_that_would_not_be_shown_are_refused(tmp_path, text):
+    write(tmp_path, "a.md", "# A\n")
+    with pytest.raises(ValueError, match=r"^page\.md:\d") as error:
+        rendered(tmp_path, text)
+    assert f"page.md:{REFUSED[text]}" in str(error.value)
+
+
+def test_dollars_and_backslashes_that_are_no_formulas_are_left_alone(tmp_path):
+    code = "`$HOME`\n\n```text\n$$ \\frac\n```\n\n<!-- $x -->\n"
+    html = rendered(tmp_path, f"It costs $5 and $6, a \\* and C:\\a.\n\n{code}")
+    assert "It costs $5 and $6, a * and C:\\a." in html
+    assert "<code>$HOME</code>" in html
+
+
 def test_unlinked_page_is_words_and_unlinked_code_is_code(tmp_path):
     write(tmp_path, "page.md", "[a draft](draft.md) [a script](x.py)\n")
     page = pages.load(tmp_path, tmp_path / "page.md")
@@ -264,6 +293,13 @@ def test_published_post_needs_a_date_and_a_file_name_of_its_own(root):
     write(root, f"{P0}/blog/the-first-post.md", text)
     write(root, f"{P1}/blog/the-first-post.md", text.partition("![")[0])
     with pytest.raises(ValueError, match="another post has this file name"):
+        stage(root)
+
+
+@pytest.mark.parametrize("tags", ["vectors", "[1, 2]", "{a: b}"])
+def test_tags_of_a_post_are_a_list_of_words(root, tags):
+    replace(root, f"{P0}/blog/the-first-post.md", "[vectors, beginnings]", tags)
+    with pytest.raises(ValueError, match=r"the-first-post\.md: tags are a list of words such as"):
         stage(root)
 
 

@@ -10,6 +10,7 @@
 All of it happens in folders of its own under build/; build/site is replaced at the end.
 """
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -19,7 +20,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,30 @@ class Built:
 
 def build(root: Path) -> Built:
     """Build the site into build/site; ValueError has a line for each fault, nothing is replaced."""
+    with alone(root / "build"):
+        return _build(root)
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Generator[None]:
+    """Refuse a second build in this folder; Windows has no such locks, there both would run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another build of the site is at work in {folder}: wait until it has ended"
+            ) from None
+        yield
+
+
+def _build(root: Path) -> Built:
     start = time.perf_counter()
     settings = read_settings(root)
     repository = addresses.repository(root)

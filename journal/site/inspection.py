@@ -20,7 +20,9 @@ SOURCES = {"img", "script", "iframe", "source", "video", "audio", "embed", "trac
 # What makes the generator's program load a library from elsewhere.
 ASKING = {"mermaid", "glightbox", "pyodide", "language-pyodide"}
 NAMES_NOTHING = ("http://www.w3.org/", "http://purl.org/")  # names of formats, never loaded
-ADDRESS = re.compile(r"""https?://[^\s"'`)<>\\]+""")
+ADDRESS = re.compile(r"""(?:https?:|(?<=["'`]))//[^\s"'`)<>\\]+""")  # of a program
+QUOTED = re.compile(r"""["']((?:https?:)?//[^"']+)["']""")  # of a style sheet, without url()
+IMPORT = re.compile(r"""\b(?:from|import)\s*\(?\s*["'](\.[^"']+)["']""")
 STYLE_ADDRESS = re.compile(r"""url\(\s*["']?([^"')]+)|@import\s+["']([^"']+)""")
 OWN_PROGRAM = "assets/javascripts/"  # the generator's
 
@@ -56,6 +58,10 @@ class _Page(HTMLParser):
             looked.uses.append(("load", given["src"]))
         if tag == "object" and given.get("data"):
             looked.uses.append(("load", given["data"]))
+        if given.get("poster"):
+            looked.uses.append(("load", given["poster"]))
+        if tag == "base" or given.get("http-equiv", "").lower() == "refresh":
+            looked.asking.add(tag)
         if tag in ("image", "use"):
             looked.uses += [("load", given[k]) for k in ("href", "xlink:href") if given.get(k)]
         for part in given.get("srcset", "").split(","):
@@ -91,7 +97,7 @@ def faults(site: Path, address: str) -> Iterator[str]:
         if not page.policy:
             yield f"{name}: the page does not forbid the browser to load from elsewhere"
         for kind in sorted(page.asking):
-            yield f"{name}: an element of class {kind!r} makes the site load from elsewhere"
+            yield f"{name}: an element of class or kind {kind!r} makes the site load from elsewhere"
         for use, target in dict.fromkeys(page.uses):
             yield from _use(site, looked, name, base, use, target)
     yield from _files(site)
@@ -138,18 +144,36 @@ def _files(site: Path) -> Iterator[str]:
     for path in sorted(site.rglob("*")):
         name = path.relative_to(site).as_posix()
         if path.suffix == ".css":
-            for address in styles(path.read_text(encoding="utf-8")):
-                if address.startswith(("http:", "https:", "//")):
-                    yield f"{name}: {address} is loaded from elsewhere"
-                elif not address.startswith(("data:", "#")):
-                    target = posixpath.normpath(posixpath.join(posixpath.dirname(name), address))
-                    if not (site / target.partition("?")[0].partition("#")[0]).is_file():
-                        yield f"{name}: {address} leads to nothing"
+            yield from _style_sheet(site, name)
         elif path.suffix in (".js", ".mjs") and not name.startswith(OWN_PROGRAM):
-            for address in ADDRESS.findall(path.read_text(encoding="utf-8")):
-                if not address.startswith(NAMES_NOTHING):
-                    yield f"{name}: a program may not know the address {address}"
+            yield from _program(site, name)
         elif path.suffix == ".svg":
             text = path.read_text(encoding="utf-8")
             for address in re.findall(r'(?:href|src)="(https?://[^"]+|//[^"]+)"', text):
                 yield f"{name}: {address} is loaded from elsewhere"
+
+
+def _style_sheet(site: Path, name: str) -> Iterator[str]:
+    text = (site / name).read_text(encoding="utf-8")
+    for address in dict.fromkeys([*styles(text), *QUOTED.findall(text)]):
+        if address.startswith(("http:", "https:", "//")):
+            if not address.startswith(NAMES_NOTHING):
+                yield f"{name}: {address} is loaded from elsewhere"
+        elif not address.startswith(("data:", "#")) and not _there(site, name, address):
+            yield f"{name}: {address} leads to nothing"
+
+
+def _program(site: Path, name: str) -> Iterator[str]:
+    text = (site / name).read_text(encoding="utf-8")
+    for address in ADDRESS.findall(text):
+        if not address.startswith(NAMES_NOTHING):
+            yield f"{name}: a program may not know the address {address}"
+    for address in IMPORT.findall(text):
+        if not _there(site, name, address):
+            yield f"{name}: {address} leads to nothing"
+
+
+def _there(site: Path, name: str, address: str) -> bool:
+    """Whether the file is there that a file of the site names from its own folder."""
+    target = posixpath.join(posixpath.dirname(name), re.split(r"[?#]", address)[0])
+    return (site / posixpath.normpath(target)).is_file()

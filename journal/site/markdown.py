@@ -17,16 +17,14 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
-from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
-from mdit_py_plugins.dollarmath import dollarmath_plugin
-from mdit_py_plugins.dollarmath.index import math_inline_dollar
 from pygments import highlight
 from pygments.formatters.html import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.lexers.special import TextLexer
 from pygments.util import ClassNotFound
 
+from journal import markup
 from journal.pages import Page
 
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -35,6 +33,12 @@ TAG = re.compile(r"<(a|img)\b[^>]*>", re.IGNORECASE)
 ADDRESS = re.compile(r"""\b(href|src)\s*=\s*("([^"]*)"|'([^']*)')""", re.IGNORECASE)
 TASK = re.compile(r"\[([ xX])\] ")
 MORE = "<!-- more -->"
+# GitHub takes these out of a page, and the site has no place for them.
+FORBIDDEN = {"audio", "base", "embed", "form", "iframe", "input", "link", "meta", "object"}
+FORBIDDEN |= {"script", "source", "style", "svg", "textarea", "use", "video"}
+FORBIDDEN_ATTRIBUTE = re.compile(r"on\w+|style|srcset|poster|ping|formaction")
+# A dollar that begins no formula, or a command of KaTeX's, in the words of a page.
+LEFT_OVER = re.compile(r"\$\$|\$[A-Za-z\\({]\S*|\\[A-Za-z]{2,}")
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,35 @@ class Writer:
                 token.meta["slug"] = next(slugs).slug
             elif token.type == "paragraph_open":
                 self._mark(tokens, at)
+            elif token.type == "html_block":
+                self._check_html(token.content, self._line(token))
+            for child in token.children or []:
+                if child.type == "text":
+                    self._check_words(child.content, self._line(token))
+                elif child.type == "html_inline":
+                    self._check_html(child.content, self._line(token))
         return tokens
+
+    def _check_html(self, source: str, line: int) -> None:
+        """Refuse the HTML that GitHub does not show, and formulas where none are read."""
+        for kind, value, attributes, below in markup.tags(source):
+            wrong = [name for name in attributes if FORBIDDEN_ATTRIBUTE.fullmatch(name)]
+            if kind == "start" and (value in FORBIDDEN or wrong):
+                what = f"<{value}>" if value in FORBIDDEN else f"the attribute {wrong[0]}"
+                raise ValueError(
+                    f"{self.page.name}:{line + below}: {what} is shown neither by GitHub nor by "
+                    "the site: write Markdown, or take it out"
+                )
+            if kind == "words":
+                self._check_words(value, line + below)
+
+    def _check_words(self, words: str, line: int) -> None:
+        found = LEFT_OVER.search(words)
+        if found:
+            raise ValueError(
+                f"{self.page.name}:{line}: {found[0]!r} looks like a formula and is read as words: "
+                "close it, put blank lines around it where HTML stands, or write it as code"
+            )
 
     def _mark(self, tokens: list[Token], at: int) -> None:
         """Note on a paragraph what it is more than that: a figure, a task, the prerequisites."""
@@ -294,38 +326,11 @@ RULES: dict[str, Callable[..., str]] = {
 
 @functools.cache
 def _parser() -> MarkdownIt:
-    """The same Markdown as `journal.markup` reads, with rules for the site."""
-    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
-    parser.use(
-        dollarmath_plugin,
-        allow_space=False,
-        allow_digits=False,
-        allow_labels=False,
-        double_inline=True,
-    )
-    parser.inline.ruler.at("math_inline", _at_the_start(math_inline_dollar(False, False, True)))
-    parser.normalizeLink = str  # ty: ignore[invalid-assignment]
-    parser.validateLink = bool  # ty: ignore[invalid-assignment]
+    """The parser of `journal.markup`, with rules for the site."""
+    parser = markup.parser()
     for name, rule in RULES.items():
         parser.add_render_rule(name, rule)
     return parser
-
-
-def _at_the_start(rule: Callable[[StateInline, bool], bool]) -> Callable[[StateInline, bool], bool]:
-    """A rule that looks at the character before; at the start of a text Python takes its last one.
-
-    The plugin's rule takes no formula at the start of a cell or paragraph that ends in a digit.
-    """
-
-    def careful(state: StateInline, silent: bool) -> bool:
-        whole = state.src
-        state.src = whole + " "
-        try:
-            return rule(state, silent)
-        finally:
-            state.src = whole
-
-    return careful
 
 
 def code(source: str, language: str) -> str:

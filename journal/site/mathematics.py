@@ -108,7 +108,11 @@ def set_all(root: Path, formulas: Formulas, files: Mapping[str, bytes]) -> list[
     if ran.returncode:
         reason = (ran.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise ValueError(f"node could not set the formulas: {reason.strip()}")
-    answers = json.loads(ran.stdout)
+    try:
+        answers = json.loads(ran.stdout)
+    except json.JSONDecodeError:
+        said = ran.stdout.strip()[:80]
+        raise ValueError(f"node must answer with the formulas as json, and said {said!r}") from None
     faults = _faults(wanted, answers)
     if faults:
         raise ValueError("\n".join(faults))

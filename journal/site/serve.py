@@ -32,6 +32,15 @@ class Handler(SimpleHTTPRequestHandler):
         self.base = base
         super().__init__(*arguments, **options)
 
+    def send_head(self) -> Any:
+        if urlsplit(self.path).path + "/" != self.base:
+            return super().send_head()
+        self.send_response(HTTPStatus.MOVED_PERMANENTLY)
+        self.send_header("Location", self.base)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        return None
+
     def translate_path(self, path: str) -> str:
         if self.base != "/" and path.startswith(self.base):
             path = "/" + path.removeprefix(self.base)

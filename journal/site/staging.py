@@ -19,6 +19,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from html import escape
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -60,7 +61,7 @@ class Staged:
     books: dict[str, str] = field(default_factory=dict)
     """the titles of the notebooks, by file"""
     pages: dict[str, str] = field(default_factory=dict)
-    """each page's title, by its place in the staged tree"""
+    """each page's title as HTML, by its place in the staged tree"""
 
 
 def stage(root: Path, target: Path, repository: Repository | None = None) -> Staged:
@@ -99,8 +100,11 @@ def _posts(root: Path) -> tuple[list[Page], list[Page]]:
     every = [pages.load(root, path) for path in pages.posts(root)]
     published = [page for page in every if page.front.get("draft") is False]
     for page in published:
+        tags = page.front.get("tags") or []
         if not isinstance(page.front.get("date"), date):
             raise ValueError(f"{page.name}: a published post has a date in its front matter")
+        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+            raise ValueError(f"{page.name}: tags are a list of words such as [a, b], not {tags!r}")
     stems = [page.path.stem for page in published]
     for page in published:
         if stems.count(page.path.stem) > 1:
@@ -207,8 +211,10 @@ def _size(path: Path) -> tuple[int, int] | None:
 
 
 def _file(target: Path, staged: Staged, place: str, meta: Mapping[str, object], html: str) -> None:
-    front = yaml.safe_dump(dict(meta), allow_unicode=True, sort_keys=False)
-    staged.pages[place] = str(meta["title"])
+    # The generator puts these into its pages as they come.
+    escaped = {key: escape(text) for key, text in meta.items() if isinstance(text, str)}
+    front = yaml.safe_dump({**meta, **escaped}, allow_unicode=True, sort_keys=False)
+    staged.pages[place] = escaped["title"]
     (target / place).parent.mkdir(parents=True, exist_ok=True)
     replace_file(target / place, f"---\n{front}---\n\n{html}")
 
