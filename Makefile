@@ -42,7 +42,7 @@ test: check  ## everything that is checked on every change
 
 site: setup  ## build the website and look at every page of it in a browser
 	$(RUN) journal site build
-	$(RUN) pytest -q -n logical --maxprocesses 2 --dist loadfile website/tests
+	$(RUN) pytest -q -n logical --maxprocesses 2 --dist loadfile website/tests tests/test_site.py
 
 format: setup  ## lay the code out as the checks want it
 	$(RUN) ruff check --fix .

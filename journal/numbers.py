@@ -27,11 +27,10 @@ from pathlib import Path
 from cogapp import Cog
 from cogapp.cogapp import CogError
 
-from journal import record
+from journal import pages, record
 
 # The journal runs from its checkout (an editable install), so its own place tells the root.
 ROOT = Path(__file__).resolve().parent.parent
-OTHERS = {"practice", "runs", "data", "build"}  # at the root: the learner's, and what is made
 START = "[[[cog"
 # Both ways of writing that cog knows, `print` and `cog.outl`, end in the text.
 PROLOGUE = """from journal import record; from journal.numbers import result, table
@@ -68,18 +67,10 @@ def _is_number(text: str) -> bool:
 
 
 def markdown_files(root: Path) -> Iterator[Path]:
-    """Markdown files with cog blocks; git is not asked, so that a plain copy works too."""
-    folders = [root]
-    while folders:
-        folder = folders.pop()
-        for path in sorted(folder.iterdir()):
-            skipped = path.name.startswith(".") or path.name == "node_modules" or path.is_symlink()
-            if skipped or (folder == root and path.name in OTHERS):
-                continue
-            if path.is_dir():
-                folders.append(path)
-            elif path.suffix == ".md" and START in path.read_text(encoding="utf-8"):
-                yield path
+    """The project's Markdown files with cog blocks."""
+    for path in pages.prose(root):
+        if START in path.read_text(encoding="utf-8"):
+            yield path
 
 
 def renew(text: str, name: str) -> str:
