@@ -9,6 +9,8 @@ example is added to the weights or taken away from them:
 
     w <- w + (target - answer) x            b <- b + (target - answer)
 
+(The paper of 1958 has not this rule yet: there what is active is strengthened, right or wrong.)
+
 The bias is the weight of an input that is always 1, so below an example is also (x, 1), and (w, b)
 one vector. If some vector separates the classes with a margin, the rule stops: from a start of zero
 it makes at most (R / gamma)^2 mistakes, whatever the order (Novikoff, 1962). R is the length of the
