@@ -21,11 +21,14 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from journal import record
 from journal.nearest import suggestion
@@ -55,6 +58,21 @@ def run(
         print(f"written: {_near(record.written.pop(0))}")
     if metrics is not None:
         print(json.dumps(metrics), flush=True)
+
+
+def close(costs: Iterable[tuple[str, str, str]], questions: Iterable[str]) -> None:
+    """Print how a milestone's script ends: what the run cost, and what to think about.
+
+    A cost is (quantity, how much it was here, how it grows with the size of the problem).
+    """
+    table = Table("what it costs", "here", "how it grows", box=None, pad_edge=False)
+    for cost in costs:
+        table.add_row(*(Text(cell) for cell in cost))
+    print()
+    Console().print(table)
+    print("\nTo think about:")
+    for number, question in enumerate(questions, start=1):
+        print(f"{number}. {question}")
 
 
 def _near(path: Path) -> Path:
