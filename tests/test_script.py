@@ -105,6 +105,6 @@ def test_ctrl_c_ends_with_code_130(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_milestone_closes_with_its_costs_and_its_questions(capsys):
     script.close([("parameters", "3", "one per input [and a bias]")], ["Why 3?", "What of [x]?"])
     out = capsys.readouterr().out.splitlines()
-    assert out[1].split() == "what it costs here how it grows".split()
-    assert out[2].split() == "parameters 3 one per input [and a bias]".split()
+    assert out[1].split() == ["what", "it", "costs", "here", "how", "it", "grows"]
+    assert out[2].split() == ["parameters", "3", "one", "per", "input", "[and", "a", "bias]"]
     assert out[-2:] == ["1. Why 3?", "2. What of [x]?"]
