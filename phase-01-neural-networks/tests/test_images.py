@@ -13,9 +13,11 @@ from phase01.images import (
     channel_statistics,
     cifar10_from_bytes,
     digits_from_bytes,
+    flipped,
     read_cifar10,
     read_cifar10_archive,
     read_digits,
+    shifted,
     standardized,
 )
 
@@ -318,6 +320,57 @@ def test_images_without_a_spread_or_without_pixels_are_refused():
         channel_statistics(images)
     with pytest.raises(ValueError, match="no pixels"):
         channel_statistics(images[:0])
+
+
+# ---- more images than there are ----------------------------------------------------------
+
+
+def test_flipped_image_is_itself_or_its_mirror_image_half_of_the_time_each():
+    images, _ = some_images(400)
+    before = images.copy()
+    y = flipped(images, np.random.default_rng(0))
+    same = np.all(y == images, axis=(1, 2, 3))
+    turned = np.all(y == images[..., ::-1], axis=(1, 2, 3))
+    assert np.all(same ^ turned)
+    assert 150 < turned.sum() < 250
+    assert y.dtype == np.uint8
+    np.testing.assert_array_equal(images, before)
+
+
+def test_shifted_image_is_a_window_of_the_mirrored_image():
+    image = np.arange(2 * 4 * 5, dtype=np.uint8).reshape(2, 4, 5)
+    rows, columns = [2, 1, 0, 1, 2, 3, 2, 1], [2, 1, 0, 1, 2, 3, 4, 3, 2]  # 2 more on every side
+    mirrored = image[:, rows][:, :, columns]
+    windows = {
+        mirrored[:, row : row + 4, column : column + 5].tobytes()
+        for row in range(5)
+        for column in range(5)
+    }
+    y = shifted(np.stack([image] * 500), 2, np.random.default_rng(1))
+    assert y.shape == (500, 2, 4, 5)
+    assert y.dtype == np.uint8
+    assert {shift.tobytes() for shift in y} == windows  # every shift was drawn, and nothing else
+    assert len(windows) == 25
+
+
+def test_shift_by_nothing_changes_nothing():
+    images, _ = some_images(3)
+    np.testing.assert_array_equal(shifted(images, 0, np.random.default_rng(0)), images)
+
+
+def test_images_are_changed_each_by_itself_and_the_same_from_one_seed():
+    images = np.repeat(some_images(1)[0], 60, axis=0)
+    for change in (flipped, lambda images, rng: shifted(images, 4, rng)):
+        first, again, other = (change(images, np.random.default_rng(seed)) for seed in (3, 3, 4))
+        np.testing.assert_array_equal(again, first)
+        assert np.any(other != first)
+        assert len(np.unique(first, axis=0)) > 1
+
+
+@pytest.mark.parametrize("distance", [-1, 32])
+def test_shift_out_of_the_image_or_below_zero_is_refused(distance):
+    with pytest.raises(ValueError, match=rf"32 x 32 .* {distance}: .* from 0 to 31"):
+        shifted(some_images(2)[0], distance, np.random.default_rng(0))
 
 
 # ---- the real ones -----------------------------------------------------------------------

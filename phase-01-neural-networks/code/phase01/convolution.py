@@ -10,11 +10,15 @@ with zeros outside of the image. This is what PyTorch calls a convolution; in ma
 filter is turned over first, it is a cross-correlation.
 
 How it is fast. `sliding_window_view` makes no copy: it is the same memory seen as one small image
-for each place. Copied once into columns, a window each, all inner products of an image become one
-matrix product, done for the whole batch in one call of `np.matmul` ("im2col"). The price is memory:
-an element of x stands in up to K L columns, and the columns are kept for backward. The only Python
-loops are those over the K x L offsets within a window (9 for a 3 x 3 filter): at one offset the
-windows are disjoint, whatever the stride, so that a slice can be added in one piece.
+for each place. Copied once into columns, a window each, all inner products of the batch become one
+matrix product ("im2col"). The price is memory: an element of x stands in up to K L columns, and the
+columns are kept for backward. The only Python loops are those over the K x L offsets within a
+window (9 for a 3 x 3 filter): at one offset the windows are disjoint, whatever the stride, so that
+a slice can be added in one piece.
+
+That product has a row for each filter, so y lies in memory filter by filter, and has the shape
+(B, F, P, Q) as a view. What follows (pooling, batch norm, ReLU) keeps the layout, the next
+convolution wants it, and the rows of backward's products are there without a copy.
 
 Ties in max pooling: the whole gradient goes to the first of equal maxima, row by row, as in
 PyTorch. A nan in a window makes its maximum nan.
@@ -58,15 +62,16 @@ def conv2d_forward(
         )
     if padding < 0:
         raise ValueError(f"padding must be 0 or more, got {padding}")
-    padded = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    windows = _windows(padded, height, width, stride)  # (B, C, P, Q, K, L)
+    frame = (padding, padding)
+    padded = np.pad(x.swapaxes(0, 1), ((0, 0), (0, 0), frame, frame))  # (C, B, H + 2 padding, ...)
+    windows = _windows(padded, height, width, stride)  # (C, B, P, Q, K, L)
     n_down, n_across = windows.shape[2:4]
-    columns = windows.transpose(0, 1, 4, 5, 2, 3)  # (B, C, K, L, P, Q)
-    columns = columns.reshape(n_batch, weight[0].size, n_down * n_across)  # (B, M, P Q)
-    y = weight.reshape(n_filter, -1) @ columns  # (F, M) @ (B, M, P Q) = (B, F, P Q)
+    columns = windows.transpose(0, 4, 5, 1, 2, 3)  # (C, K, L, B, P, Q)
+    columns = columns.reshape(weight[0].size, n_batch * n_down * n_across)  # (M, B P Q)
+    y = weight.reshape(n_filter, -1) @ columns  # (F, M) @ (M, B P Q) = (F, B P Q)
     y += bias[:, np.newaxis]
-    cache = (columns, weight, padded.shape, stride, padding)
-    return y.reshape(n_batch, n_filter, n_down, n_across), cache  # (B, F, P, Q)
+    y = y.reshape(n_filter, n_batch, n_down, n_across)  # (F, B, P, Q)
+    return y.swapaxes(0, 1), (columns, weight, padded.shape, stride, padding)  # (B, F, P, Q)
 
 
 def conv2d_backward(
@@ -74,24 +79,24 @@ def conv2d_backward(
 ) -> tuple[Float[np.ndarray, "B C H W"], Float[np.ndarray, "F I K L"], Float[np.ndarray, " F"]]:
     """The gradients (dx, dweight, dbias), of the shapes of x, weight and bias.
 
-    Of one image y = weight @ columns + bias, so dcolumns = weight^T @ dy. A pixel stands in several
-    windows, in each at another offset: what comes back through all of them is added up, and what
-    comes back to the padding is dropped.
+    As y = weight @ columns + bias, dcolumns = weight^T @ dy. A pixel stands in several windows, in
+    each at another offset: what comes back through all of them is added up, and what comes back to
+    the padding is dropped.
     """
     _, weight, padded_shape, stride, padding = cache
+    dy = np.ascontiguousarray(dy.swapaxes(0, 1)).swapaxes(0, 1)  # if need be copied once, for both
     dweight, dbias = conv2d_backward_parameters(dy, cache)
     n_batch, n_filter, n_down, n_across = dy.shape
     n_channel, height, width = weight.shape[1:]
-    dy = dy.reshape(n_batch, n_filter, n_down * n_across)  # (B, F, P Q)
-    dcolumns = weight.reshape(n_filter, -1).T @ dy  # (M, F) @ (B, F, P Q) = (B, M, P Q)
-    dcolumns = dcolumns.reshape(n_batch, n_channel, height, width, n_down, n_across)
-    dpadded = np.zeros(padded_shape, dtype=dy.dtype)  # (B, C, H + 2 padding, W + 2 padding)
-    dwindows = _windows(dpadded, height, width, stride, writeable=True)  # (B, C, P, Q, K, L)
+    dcolumns = weight.reshape(n_filter, -1).T @ _by_filter(dy)  # (M, F) @ (F, B P Q) = (M, B P Q)
+    dcolumns = dcolumns.reshape(n_channel, height, width, n_batch, n_down, n_across)
+    dpadded = np.zeros(padded_shape, dtype=dy.dtype)  # (C, B, H + 2 padding, W + 2 padding)
+    dwindows = _windows(dpadded, height, width, stride, writeable=True)  # (C, B, P, Q, K, L)
     for row, column in np.ndindex(height, width):
-        dwindows[..., row, column] += dcolumns[:, :, row, column]  # (B, C, P, Q)
+        dwindows[..., row, column] += dcolumns[:, row, column]  # (C, B, P, Q)
     end_down, end_across = (length - padding for length in padded_shape[2:])
-    dx = dpadded[:, :, padding:end_down, padding:end_across]  # (B, C, H, W)
-    return dx, dweight, dbias
+    dx = dpadded[:, :, padding:end_down, padding:end_across]  # (C, B, H, W)
+    return dx.swapaxes(0, 1), dweight, dbias
 
 
 def conv2d_backward_parameters(
@@ -100,13 +105,18 @@ def conv2d_backward_parameters(
     """The gradients (dweight, dbias) alone: all that a first layer needs, whose x are the images.
 
     For weight and bias this is a linear layer, whose examples are the places of all images:
-    dweight = dy @ columns^T, summed over the images, and dbias sums dy over images and places.
+    dweight = dy @ columns^T, and dbias sums dy over images and places.
     """
     columns, weight, *_ = cache
-    dy = dy.reshape(*dy.shape[:2], columns.shape[2])  # (B, F, P Q)
-    dweight = (dy @ columns.transpose(0, 2, 1)).sum(axis=0)  # (B, F, M), then (F, M)
-    dbias = dy.sum(axis=(0, 2))  # (F,)
+    dy = _by_filter(dy)  # (F, B P Q)
+    dweight = dy @ columns.T  # (F, B P Q) @ (B P Q, M) = (F, M)
+    dbias = dy.sum(axis=1)  # (F,)
     return dweight.reshape(weight.shape), dbias  # (F, I, K, L) and (F,)
+
+
+def _by_filter(dy: np.ndarray) -> np.ndarray:
+    """One row for each filter, with all places of all images: (F, B P Q)."""
+    return dy.swapaxes(0, 1).reshape(dy.shape[1], dy[:, 0].size)  # (F, B P Q)
 
 
 # --- pooling ------------------------------------------------------------------------------
@@ -123,7 +133,7 @@ def max_pool2d_forward(
     """
     stride = size if stride is None else stride
     windows = _windows(x, size, size, stride)  # (B, C, P, Q, K, L)
-    y = windows[..., 0, 0].copy()  # (B, C, P, Q)
+    y = np.copy(windows[..., 0, 0])  # (B, C, P, Q)
     for row, column in np.ndindex(size, size):
         np.maximum(y, windows[..., row, column], out=y)
     return y, (x, y, size, stride)
@@ -180,7 +190,7 @@ def avg_pool2d_backward(
 def _windows(
     x: np.ndarray, height: int, width: int, stride: int, writeable: bool = False
 ) -> np.ndarray:
-    """Every window of x, a view of the same memory: (B, C, P, Q, K, L)."""
+    """Every window over the last two axes of x, a view of the same memory: (B, C, P, Q, K, L)."""
     if height < 1 or width < 1 or stride < 1:
         raise ValueError(
             f"a window has 1 pixel or more and a stride of 1 or more, got a window of {height} x "

@@ -2,7 +2,7 @@
 
 Every reader gives images as uint8 of the shape (N, C, H, W), which is how PyTorch and
 `phase01.convolution` have them, and labels as uint8 of the shape (N,). What a network wants is made
-from them by `standardized`.
+from them by `standardized`, and more images than there are by `flipped` and `shifted`.
 
 The digits are an `.npz` archive of two arrays, `images` (N, 8, 8), the sixteenths from 0 to 1, and
 `labels`. They come from the "optical recognition of handwritten digits" of the UCI repository, of
@@ -14,7 +14,7 @@ https://www.cs.toronto.edu/~kriz/cifar.html). They are published as one archive 
 a reader is here for that archive and for the files by themselves, plain or packed by xz.
 
 Everything is checked, and what is damaged is a ValueError. Downloads are `journal.data`'s business.
-Left out: MNIST (`phase01.idx`), and changing the images (flips, crops).
+Left out: MNIST (`phase01.idx`), and other changes of the images (turned, scaled, recoloured).
 
 Shape letters: N images, C channels, H and W height and width.
 """
@@ -30,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from numpy.lib.stride_tricks import sliding_window_view
 
 Labeled = tuple[UInt8[np.ndarray, "N C H W"], UInt8[np.ndarray, " N"]]
 
@@ -224,3 +225,41 @@ def standardized(
     y = images * scale  # (N, C, H, W)
     y -= shift
     return y
+
+
+# --- more images than there are -----------------------------------------------------------
+
+
+def flipped(
+    images: UInt8[np.ndarray, "N C H W"], rng: np.random.Generator
+) -> UInt8[np.ndarray, "N C H W"]:
+    """New images, each with probability 1/2 the mirror image, left for right.
+
+    For what is the same thing in the mirror: a horse, but no digit.
+    """
+    turned = rng.random(len(images)) < 0.5  # (N,)
+    y = images.copy()
+    y[turned] = images[turned, :, :, ::-1]
+    return y
+
+
+def shifted(
+    images: UInt8[np.ndarray, "N C H W"], distance: int, rng: np.random.Generator
+) -> UInt8[np.ndarray, "N C H W"]:
+    """New images, each moved by -distance to distance pixels down and as many across, at random.
+
+    What comes in at an edge is the mirror image of what lies there, for a black frame would be the
+    strongest edge of all. Raises ValueError where `distance` is negative, or not smaller than the
+    image.
+    """
+    n_image, _, height, width = images.shape
+    if not 0 <= distance < min(height, width):
+        raise ValueError(
+            f"images of {height} x {width} pixels cannot be shifted by {distance}: take a distance "
+            f"from 0 to {min(height, width) - 1}"
+        )
+    frame = (distance, distance)
+    padded = np.pad(images, ((0, 0), (0, 0), frame, frame), mode="reflect")
+    crops = sliding_window_view(padded, (height, width), axis=(2, 3))  # (N, C, places..., H, W)
+    down, across = rng.integers(2 * distance + 1, size=(2, n_image))  # (N,) each
+    return crops[np.arange(n_image), :, down, across]  # (N, C, H, W)
