@@ -1,4 +1,4 @@
-"""Chunks with a carried state against torch's, clipping on the way, and gradients step by step."""
+"""Chunks with a carried state against torch's, and clipping on the way."""
 
 import math
 from types import SimpleNamespace
@@ -9,20 +9,10 @@ import torch
 from torch import nn
 
 from phase01.optimizers import SGD
-from phase02.bptt import (
-    chunks,
-    norm_per_step,
-    spectral_radius,
-    state_gradients,
-    train_on_chunks,
-    truncated_gradients,
-    with_spectral_radius,
-)
+from phase02.bptt import chunks, train_on_chunks, truncated_gradients
 from phase02.char_lm import CELLS, CharLM, CharLMConfig
-from phase02.lstm import lstm_backward, lstm_forward
-from phase02.rnn import rnn_backward, rnn_forward
 
-B, T, V, H, D = 3, 8, 7, 4, 5  # all different, so that a wrong transpose cannot pass
+B, T, V, H = 3, 8, 7, 4  # all different, so that a wrong transpose cannot pass
 THREES = (slice(0, 3), slice(3, 6), slice(6, 8))  # T in chunks of 3
 EACH_CELL = pytest.mark.parametrize("cell", CELLS)
 
@@ -237,118 +227,3 @@ def test_run_that_diverged_says_so_when_clipped():
     inputs = np.ones((1, 2))
     with pytest.raises(ValueError, match="the norm of the gradients is nan"):
         list(train_on_chunks(Diverged(), Recorder(), inputs, inputs, 2, max_norm=1.0))
-
-
-# ---- gradients step by step --------------------------------------------------------------
-
-
-def draw(n_blocks, seed=0):
-    rng = np.random.default_rng(seed)
-    params = {
-        "weight_ih_l0": rng.normal(0, 0.5, (n_blocks * H, D)),
-        "weight_hh_l0": rng.normal(0, 0.5, (n_blocks * H, H)),
-        "bias_ih_l0": rng.normal(0, 0.5, n_blocks * H),
-        "bias_hh_l0": rng.normal(0, 0.5, n_blocks * H),
-    }
-    states = [rng.normal(0, 0.5, (B, H)) for _ in range(4)]
-    return params, rng.normal(size=(B, T, D)), states, rng.normal(size=(B, T, H))
-
-
-@EACH_CELL
-@pytest.mark.parametrize("masked", [False, True])
-def test_what_arrives_at_each_step_is_what_backward_from_there_returns(cell, masked):
-    n_blocks, n_states, _, forward, backward = CELLS[cell]
-    params, x, drawn, dy = draw(n_blocks)
-    states, dlast = tuple(drawn[:n_states]), tuple(drawn[2 : 2 + n_states])
-    mask = np.random.default_rng(7).random((B, T)) < 0.6 if masked else None
-    arrived = state_gradients(forward, backward, params, x, states, dlast, dy, mask)
-    assert [part.shape for part in arrived] == [(B, T + 1, H)] * n_states
-    for t in range(T + 1):
-        before, after = slice(0, t), slice(t, T)
-        cut = None if mask is None else mask[:, before]
-        (_, middle), _ = forward(params, x[:, before], *states, mask=cut)
-        middle = middle if isinstance(middle, tuple) else (middle,)
-        cut = None if mask is None else mask[:, after]
-        _, cache = forward(params, x[:, after], *middle, mask=cut)
-        _, *truth, _ = backward(dy[:, after], dlast if n_states > 1 else dlast[0], cache)
-        for mine, other in zip(arrived, truth, strict=True):
-            np.testing.assert_allclose(mine[:, t], other, rtol=1e-9, atol=1e-13)
-
-
-def test_gradient_in_a_linear_network_is_a_power_of_the_weight():
-    # So near to 0 that tanh is the identity: each step back multiplies by W_hh.
-    weight = np.array([[0.5, 0.2], [0.0, -0.3]])
-    params = {
-        "weight_ih_l0": np.zeros((2, 1)),
-        "weight_hh_l0": weight,
-        "bias_ih_l0": np.zeros(2),
-        "bias_hh_l0": np.zeros(2),
-    }
-    last = np.array([[1.0, 2.0]])
-    zeros = np.zeros((1, 2))
-    (arrived,) = state_gradients(
-        rnn_forward, rnn_backward, params, np.zeros((1, 3, 1)), (zeros,), (last,)
-    )
-    truth = [last @ np.linalg.matrix_power(weight, 3 - t) for t in range(4)]
-    np.testing.assert_allclose(arrived, np.stack(truth, axis=1), rtol=1e-12)
-
-
-def test_gradient_along_an_open_cell_does_not_vanish():
-    params, x, states, _ = draw(4)
-    params["bias_ih_l0"][H : 2 * H] = 50.0  # the forget gates are open
-    last = (np.zeros((B, H)), np.ones((B, H)))
-    _, along_cell = state_gradients(
-        lstm_forward, lstm_backward, params, 0.1 * x, tuple(states[:2]), last
-    )
-    assert along_cell.shape == (B, T + 1, H)
-    assert np.abs(along_cell[:, 0]).mean() > 0.5
-
-
-def test_norm_per_step_is_the_mean_over_the_batch_of_each_rows_norm():
-    gradients = np.array([[[3.0, 4.0], [0.0, 0.0]], [[0.0, 1.0], [6.0, 8.0]]])  # (B, time, H)
-    np.testing.assert_allclose(norm_per_step(gradients), [(5 + 1) / 2, (0 + 10) / 2], rtol=1e-15)
-
-
-def test_norm_per_step_sees_what_float32_squares_to_nothing():
-    norms = norm_per_step(np.full((1, 1, 4), 1e-30, np.float32))
-    assert norms.dtype == np.float64
-    np.testing.assert_allclose(norms, [2e-30], rtol=1e-6)
-
-
-# ---- spectral radius ---------------------------------------------------------------------
-
-
-def test_spectral_radius_is_the_largest_absolute_eigenvalue():
-    assert spectral_radius(np.array([[0.5, 9.0], [0.0, -0.8]])) == pytest.approx(0.8)
-    turn = 3.0 * np.array([[0.0, -1.0], [1.0, 0.0]])  # eigenvalues 3i and -3i
-    assert spectral_radius(turn) == pytest.approx(3.0)
-
-
-@pytest.mark.parametrize("radius", [0.0, 0.5, 1.5])
-def test_scaled_weight_has_the_radius_and_the_direction(radius):
-    weight = np.random.default_rng(0).normal(size=(6, 6))
-    scaled = with_spectral_radius(weight, radius)
-    assert spectral_radius(scaled) == pytest.approx(radius, abs=1e-12)
-    np.testing.assert_allclose(scaled, weight * radius / spectral_radius(weight), rtol=1e-12)
-
-
-def test_scaled_weight_stays_float32_and_is_a_new_array():
-    weight = np.eye(3, dtype=np.float32)
-    scaled = with_spectral_radius(weight, 0.5)
-    assert scaled.dtype == np.float32
-    np.testing.assert_array_equal(scaled, 0.5 * np.eye(3))
-    np.testing.assert_array_equal(weight, np.eye(3))
-
-
-@pytest.mark.parametrize("weight", [np.ones((2, 3)), np.ones(4), np.ones((0, 0))])
-def test_spectral_radius_refuses_what_is_not_square(monkeypatch, weight):
-    monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)
-    with pytest.raises(ValueError, match="of a square matrix"):
-        spectral_radius(weight)
-
-
-def test_weight_without_a_radius_cannot_be_scaled():
-    with pytest.raises(ValueError, match="a spectral radius of 0 cannot be made 1"):
-        with_spectral_radius(np.array([[0.0, 1.0], [0.0, 0.0]]), 1.0)
-    with pytest.raises(ValueError, match="cannot be made -1"):
-        with_spectral_radius(np.eye(2), -1.0)

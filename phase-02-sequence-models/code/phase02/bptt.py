@@ -1,4 +1,4 @@
-"""Training on texts longer than memory, and how much gradient arrives at each earlier step.
+"""Training on texts longer than memory: truncated backpropagation through time, and clipping.
 
 **Truncated backpropagation through time.** The whole text would be one sequence of a million steps,
 and backward needs what forward kept of each. So the text is read in chunks. The state goes from one
@@ -11,25 +11,19 @@ a norm, all parameters together, it keeps its direction, and one such chunk no l
 weights away (Pascanu et al. 2013, algorithm 1). That function, `clip_gradients`, was written in
 `phase01.optimizers`; here it stands between backward and step.
 
-**Where it vanishes.** `state_gradients` says what arrives at each state on the way back, and
-`spectral_radius` and `with_spectral_radius` measure and set what decides it in a vanilla RNN: the
-largest absolute eigenvalue of W_hh. (Strictly: with tanh, whose slope is at most 1, a largest
-*singular* value below 1 is enough for the gradient to vanish, and one above 1 is necessary for it
-to explode; after Pascanu et al. 2013.)
+What gradient arrives at an earlier step, and why it fades, is in `phase02.gradient_flow`.
 
-Shapes: B batch, T time, I width of the input, H width of the state.
+Shapes: B batch, T time.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Shaped
 
 from phase01.optimizers import clip_gradients, gradient_norm
-from phase02.recurrent import Gradients, Parameters
-
-States = tuple[Float[np.ndarray, "B H"], ...]
+from phase02.recurrent import Gradients
 
 
 @runtime_checkable
@@ -111,69 +105,3 @@ def train_on_chunks(
             grads, norm = clip_gradients(grads, max_norm)
         optimizer.step(grads)
         yield Step(loss, norm, after)
-
-
-def state_gradients(
-    forward: Callable[..., Any],
-    backward: Callable[..., Any],
-    params: Parameters,
-    x: Float[np.ndarray, "B T I"],
-    states: States,
-    dlast: States,
-    dy: Float[np.ndarray, "B T H"] | None = None,
-    mask: Bool[np.ndarray, "B T"] | None = None,
-) -> tuple[Float[np.ndarray, "B time H"], ...]:
-    """What arrives, on the way back, at the state before each step and at the last one.
-
-    `forward` and `backward` are a cell's (`lstm_forward`, `lstm_backward`), `states` the first
-    states, (h0,) or (h0, c0), `dlast` the loss's gradients at the last ones and `dy` at the
-    outputs. For each state (B, T + 1, H): entry t is the gradient at the state after t steps, from
-    all that comes later, so entry T is `dlast` and entry 0 what the cell's backward returns.
-
-    The cell is run step by step for it: slow, but the same for every cell.
-    """
-    caches = []
-    n_steps = x.shape[1]
-    for t in range(n_steps):
-        now = slice(t, t + 1)
-        (_, last), cache = forward(
-            params, x[:, now], *states, mask=None if mask is None else mask[:, now]
-        )
-        states = last if isinstance(last, tuple) else (last,)
-        caches.append(cache)
-    arrived = [dlast]
-    for t in reversed(range(n_steps)):
-        dstate = arrived[-1] if len(arrived[-1]) > 1 else arrived[-1][0]
-        _, *dbefore, _ = backward(None if dy is None else dy[:, t : t + 1], dstate, caches[t])
-        arrived.append(tuple(dbefore))
-    # Of each state, its T + 1 gradients in the order of time: (B, T + 1, H).
-    return tuple(np.stack(series, axis=1) for series in zip(*arrived[::-1], strict=True))
-
-
-def norm_per_step(gradients: Float[np.ndarray, "B time H"]) -> Float[np.ndarray, " time"]:
-    """The Euclidean norm at each step, the mean over the batch, in float64."""
-    return np.linalg.norm(gradients.astype(np.float64), axis=-1).mean(axis=0)  # (time,)
-
-
-def spectral_radius(weight: Float[np.ndarray, "H H"]) -> float:
-    """The largest absolute value of an eigenvalue: by how much repeated products grow in the end.
-
-    Raises ValueError for a weight that is not square.
-    """
-    if weight.ndim != 2 or weight.shape[0] != weight.shape[1] or weight.size == 0:
-        raise ValueError(f"a spectral radius is of a square matrix, not of shape {weight.shape}")
-    return float(np.abs(np.linalg.eigvals(weight.astype(np.float64))).max())
-
-
-def with_spectral_radius(
-    weight: Float[np.ndarray, "H H"], radius: float
-) -> Float[np.ndarray, "H H"]:
-    """The weight, multiplied by the number that gives it this spectral radius.
-
-    Raises ValueError for a radius that is negative, a weight that is not square, or one whose
-    eigenvalues are all 0, which no number scales.
-    """
-    now = spectral_radius(weight)
-    if radius < 0 or now == 0:
-        raise ValueError(f"a spectral radius of {now:g} cannot be made {radius:g} by scaling")
-    return weight * weight.dtype.type(radius / now)

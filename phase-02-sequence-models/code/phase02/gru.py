@@ -11,8 +11,9 @@ forgetting and writing, so three blocks of weights instead of four.
 Paper and our code: Cho et al. (2014, section 2.3) reset the state before the matrix,
 n_t = tanh(W x_t + U (r_t * h_(t-1))). torch.nn.GRU, and this module, reset after it: the gate
 multiplies W_hn h_(t-1) + b_hn. The two are different functions, since a matrix does not commute
-with a gate, but the second has all products with h_(t-1) in one, before any gate is known. The
-paper writes no biases; z means in both how much of the old state is kept.
+with a gate, but the second has all products with h_(t-1) in one, before any gate is known. (The
+decoder of the paper's appendix, A.1.1, resets after the product too.) The paper has biases and does
+not write them (A.1); z means in both how much of the old state is kept.
 
 The blocks are stacked in the order r, z, n. Masks, states and what is left out are as in
 `phase02.rnn`.
