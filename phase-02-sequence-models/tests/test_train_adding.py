@@ -7,9 +7,11 @@ from xml.etree import ElementTree
 import pytest
 
 from phase02.adding import BASELINE
-from phase02.train_adding import CELLS, KEEPING, Config, main, train
+from phase02.train_adding import CELLS, HALVES, KEEPING, Config, main, train, train_half
 
-SMALL = Config(lengths=(4, 6), d_hidden=12, max_steps=60, look_every=20, n_held_out=200)
+SMALL = Config(
+    lengths=(4, 6), length_of_halves=6, d_hidden=12, max_steps=60, look_every=20, n_held_out=200
+)
 LEARNING = Config(d_hidden=16, learning_rate=0.02, max_steps=400, solved=0.02, look_every=25)
 
 
@@ -43,6 +45,15 @@ def test_lstm_that_keeps_begins_differently_and_learns():
     assert plain["error"] < BASELINE / 2
 
 
+def test_each_half_of_keeping_begins_differently():
+    halves = [train_half(half, SMALL) for half in HALVES]
+    both, neither = (train(name, 6, SMALL)[0] for name in (KEEPING, "lstm, as torch begins"))
+    errors = [run["error"] for run in (*halves, both, neither)]
+    assert len(set(errors)) == 4
+    closed = train_half("input gates closed", replace(SMALL, keep_bias=0.0))
+    assert closed["error"] == neither["error"]
+
+
 def test_training_stops_where_the_task_is_solved():
     run, curve = train("rnn", 4, replace(SMALL, solved=10.0))
     assert run["solved"]
@@ -54,6 +65,7 @@ def test_numbers_and_two_pictures_are_written(ran):
     metrics, folder = ran
     assert json.loads(json.dumps(metrics)) == metrics  # the last line of its output
     assert list(metrics["runs"]) == list(CELLS)
+    assert list(metrics["halves"]) == list(HALVES)
     for by_length in metrics["runs"].values():
         assert list(by_length) == ["4", "6"]
         for run in by_length.values():

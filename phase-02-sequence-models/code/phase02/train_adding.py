@@ -4,13 +4,14 @@
 
 The adding problem of `phase02.adding`, at lengths of 10 to 100 steps: the two numbers that count
 stand in the first half, and the answer is due at the end. A network that learns nothing of them
-says 1 and has a mean squared error of 1/6; that is where all begin.
+comes to say 1 and has a mean squared error of 1/6; all are there after a few steps, some for good.
 
 All have the same width, see sequences of the same kind, and take the same number of optimizer
 steps, or fewer where the task is solved before. One LSTM begins as torch's does, its gates half
 open, so that its cell state loses half of what it holds at each step. The other begins with its
 forget gates nearly open and its input gates nearly closed (`keep_bias`). The GRU begins as torch's;
-its one gate both keeps and shuts out.
+its one gate both keeps and shuts out. Last, at one length, an LSTM has only its forget gates opened
+and another only its input gates closed: which of the two is it that helps?
 
 Left out: other beginnings for the RNN, generalization to other lengths, and a mean over seeds. At
 the length where a cell begins to fail, another `--seed` may decide otherwise.
@@ -34,6 +35,7 @@ CELLS = {  # a curve's name: the cell
     "gru": "gru",
 }
 KEEPING = "lstm, begun to keep"
+HALVES = {"forget gates opened": (1, 0), "input gates closed": (0, 1)}  # of what KEEPING does
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Config:
     """units of each cell"""
     keep_bias: float = 3.0
     """what one of the LSTMs has more in its forget gates, and less in its input gates"""
+    length_of_halves: int = 50
+    """steps at which an LSTM with only the one or the other is tried"""
     n_batch: int = 32
     """sequences of an optimizer step, each time new ones"""
     max_steps: int = 2500
@@ -61,8 +65,11 @@ class Config:
     record: bool = False
 
     def __post_init__(self) -> None:
-        if not self.lengths or min(self.lengths) < 4:
-            raise ValueError(f"lengths must be one or more, from 4 steps on, not {self.lengths}")
+        if not self.lengths or min(*self.lengths, self.length_of_halves) < 4:
+            raise ValueError(
+                "lengths must be one or more, from 4 steps on, not "
+                f"{self.lengths} and {self.length_of_halves}"
+            )
         for name in ("d_hidden", "n_batch", "max_steps", "look_every", "n_held_out"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
@@ -82,7 +89,8 @@ def main(config: Config) -> dict[str, Any]:
             runs[name][str(n_steps)], curves[name][str(n_steps)] = run, curve
             end = f"solved after {run['steps']}" if run["solved"] else f"{run['steps']} steps"
             print(f"{name:>22}  {run['error']:.4f}  {run['right']:7.1%}  {end}", flush=True)
-    metrics = {"baseline": BASELINE, "tolerance": TOLERANCE, "runs": runs}
+    halves = {half: train_half(half, config) for half in HALVES}
+    metrics = {"baseline": BASELINE, "tolerance": TOLERANCE, "runs": runs, "halves": halves}
     record.write(
         __file__,
         config=config,
@@ -99,10 +107,30 @@ def main(config: Config) -> dict[str, Any]:
 
 def train(name: str, n_steps: int, config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     """One cell at one length: how it ended, and its held-out error on the way."""
-    started = time.perf_counter()
     rng = np.random.default_rng(config.seed)
     keep_bias = config.keep_bias if name == KEEPING else 0.0
     model = SequenceRegressor(CELLS[name], D_INPUT, config.d_hidden, rng, keep_bias=keep_bias)
+    return train_model(model, n_steps, config, rng)
+
+
+def train_half(half: str, config: Config) -> dict[str, Any]:
+    """How an LSTM ends whose forget gates alone are opened, or whose input gates alone closed."""
+    rng = np.random.default_rng(config.seed)
+    model = SequenceRegressor("lstm", D_INPUT, config.d_hidden, rng)
+    opened, closed = HALVES[half]
+    bias = model.params["rnn.bias_ih_l0"]
+    bias[: config.d_hidden] -= closed * config.keep_bias  # i
+    bias[config.d_hidden : 2 * config.d_hidden] += opened * config.keep_bias  # f
+    run, _ = train_model(model, config.length_of_halves, config, rng)
+    print(f"lstm, {half} alone, {config.length_of_halves} steps: {run['error']:.4f}", flush=True)
+    return run
+
+
+def train_model(
+    model: SequenceRegressor, n_steps: int, config: Config, rng: np.random.Generator
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Train until the task is solved or `max_steps` are over."""
+    started = time.perf_counter()
     optimizer = Adam(model.params, config.learning_rate)
     held_out = adding_batch(np.random.default_rng(config.seed + 1), config.n_held_out, n_steps)
     error, right = judge(model, *held_out)
