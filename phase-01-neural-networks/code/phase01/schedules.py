@@ -9,7 +9,7 @@ to use in that step:
                     low + (a - low) (1 + cos(pi p)) / 2
     step_decay      a factor^(step // every)
 
-Counting `step + 1` makes every step count: the first of a warm-up is not wasted at a rate of 0, the
+Counting `step + 1`, the first step of a warm-up is not wasted at a rate of 0, the
 last of it (step w - 1) has the peak, and the last of a cosine (step N - 1) has `min_learning_rate`,
 as have all later ones. PyTorch's `CosineAnnealingLR` begins at the peak instead: it is one step
 behind. The cosine is equation 5 of Loshchilov and Hutter (2017), without the restarts.
