@@ -46,7 +46,11 @@ def run(
     arguments = list(sys.argv[1:] if argv is None else argv)
     replace_what_cannot_be_shown()
     try:
-        metrics = main(parse(config, arguments, description=_first_paragraph(main)))
+        chosen = parse(config, arguments, description=_first_paragraph(main))
+        seed = getattr(chosen, "seed", 0)  # NumPy's own refusal would look like a bug of ours
+        if isinstance(seed, int) and seed < 0:
+            raise ValueError(f"a seed is 0 or more, not {seed}")
+        metrics = main(chosen)
     except (ValueError, OSError) as error:
         if not is_user_error(error):
             raise

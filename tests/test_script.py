@@ -102,6 +102,18 @@ def test_ctrl_c_ends_with_code_130(capsys: pytest.CaptureFixture[str]) -> None:
     assert stop.value.code == 130
 
 
+@dataclass(frozen=True)
+class Seeded:
+    seed: int = 0
+
+
+def test_a_seed_below_0_is_refused_for_every_script(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run("--seed", "-1", main=lambda config: {"seed": config.seed}, config=Seeded)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: a seed is 0 or more, not -1\n"
+
+
 def test_a_milestone_closes_with_its_costs_and_its_questions(capsys):
     script.close([("parameters", "3", "one per input [and a bias]")], ["Why 3?", "What of [x]?"])
     out = capsys.readouterr().out.splitlines()

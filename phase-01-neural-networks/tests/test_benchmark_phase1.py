@@ -162,8 +162,15 @@ def test_ratio_is_of_medians_with_the_least_and_largest_of_a_round():
     }
 
 
-def test_both_sides_get_as_many_threads():
-    assert benchmark.use_same_threads() == torch.get_num_threads()
+def test_both_sides_get_as_many_threads(monkeypatch):
+    before = torch.get_num_threads()
+    wanted = before + 1
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", str(wanted))
+    try:
+        assert benchmark.use_same_threads() == wanted
+        assert torch.get_num_threads() == wanted
+    finally:
+        torch.set_num_threads(before)
 
 
 # ---- the scripts -------------------------------------------------------------------------

@@ -14,11 +14,13 @@ from phase01.compare_optimizers import (
     SCHEDULES,
     Config,
     Part,
+    Parts,
     band,
     best,
     in_blocks,
     main,
     train,
+    tune,
 )
 
 SHORT = Config(n_train=500, n_validation=300, n_steps=40, early_steps=20, n_tuning=1, n_seed=2)
@@ -114,6 +116,19 @@ def test_blocks_are_means_over_steps_and_bands_over_seeds():
 
 def test_best_rate_is_that_of_the_lowest_loss():
     assert best({"rates": [0.1, 0.2, 0.3], "early_loss": [3.0, 1.0, 2.0]}, "early_loss") == 0.2
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_rate_that_diverges_has_no_loss_and_is_never_the_best(monkeypatch):
+    part = small_part()
+    make, _ = OPTIMIZERS["SGD"]
+    monkeypatch.setitem(OPTIMIZERS, "SGD", (make, (0.01, 1e30)))
+    config = Config(n_steps=20, early_steps=20, batch_size=8, n_tuning=1)
+    tuned = tune(Parts(part, part, part), "SGD", config)
+    for goal in ("early_loss", "validation_loss"):
+        assert tuned[goal][0] == pytest.approx(np.log(10), abs=0.3)
+        assert tuned[goal][1] is None
+        assert best(tuned, goal) == 0.01
 
 
 def test_every_optimizer_has_as_many_rates():

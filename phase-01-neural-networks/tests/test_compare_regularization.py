@@ -135,6 +135,13 @@ def test_config_that_compares_nothing_is_refused(config, complaint):
 
 
 @NEEDS_MNIST
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_run_that_diverges_stops_and_says_so():
+    with pytest.raises(ValueError, match=r"the loss is .* after 1 epochs: lower learning_rate"):
+        main(Config(50, 20, 20, width=8, n_epoch=2, n_seed=1, learning_rate=1e30))
+
+
+@NEEDS_MNIST
 def test_more_images_than_there_are_are_refused():
     with pytest.raises(ValueError, match="60000 images"):
         main(Config(n_held_out=60_000))

@@ -117,6 +117,7 @@ def test_validation_leaves_the_test_set_unread(tmp_path, monkeypatch):
     metrics = main(replace(short, validate=True))
     assert metrics["judged_on"] == "validation"
     assert metrics["accuracy"] == metrics["valid_accuracy"]
+    monkeypatch.setattr(train_cnn, "train_epoch", lambda *_: pytest.fail("trained before it said"))
     with pytest.raises(FileNotFoundError, match=r"has no test_batch\.bin"):
         main(short)
 
@@ -158,6 +159,24 @@ def test_surest_mistakes_are_drawn_with_both_classes():
     ax = figure.axes[0]
     assert ax.get_title(loc="left") == train_cnn.CIFAR10_NAMES[images.labels[worst]]
     assert train_cnn.CIFAR10_NAMES[predicted[worst]] in ax.get_xlabel()
+
+
+def test_no_right_answer_is_drawn_as_a_mistake():
+    images = Images(*some_images(7, 0))
+    probabilities = np.full((7, 10), 0.05)
+    probabilities[np.arange(7), images.labels] = 0.55
+    probabilities[3, [images.labels[3], (images.labels[3] + 1) % 10]] = 0.1, 0.5
+    figure = train_cnn.draw_mistakes(images, probabilities)
+    labels = [ax.get_xlabel() for ax in figure.axes if ax.get_xlabel()]
+    wrong = train_cnn.CIFAR10_NAMES[(images.labels[3] + 1) % 10]
+    assert labels == [f"“{wrong}: 50.0 %”"]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_run_that_diverges_stops_and_says_so(records, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="the run has diverged; lower learning_rate"):
+        main(replace(SMALL, data=str(records), learning_rate=1e30))
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,10 @@ def test_numbers_and_pictures_are_written(which, files, request):
         (one.Config, {"n_start": 0}, "n_start must be 1 or more, not 0"),
         (two.Config, {"n_start": 0}, "n_start must be 1 or more, not 0"),
         (two.Config, {"every": 0}, "every must be 1 or more, not 0"),
-        (two.Config, {"widths": (3, 4)}, "widths must have 2 among them"),
+        (one.Config, {"n_epoch": 0}, "^n_epoch must be 1 or more, not 0"),
+        (two.Config, {"n_epoch": 0}, "^n_epoch must be 1 or more, not 0"),
+        (two.Config, {"widths": (3, 4)}, "widths must be 1 or more and have 2 among them"),
+        (two.Config, {"widths": (2, 0)}, "widths must be 1 or more and have 2 among them"),
         (two.Config, {"gradients_at": (0, -1)}, "gradients_at must be epochs from 0 up"),
     ],
 )
@@ -190,14 +193,7 @@ def test_settings_that_make_no_sense_are_refused(config, fault, say):
 
 
 @pytest.mark.parametrize("script", [one, two])
-@pytest.mark.parametrize(
-    ("fault", "say"),
-    [
-        ({"n_epoch": 0}, "n_epoch must be 1 or more|n_epoch .* not 1 and 0|not 2 and 0"),
-        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
-    ],
-)
-def test_training_that_makes_no_sense_is_refused(script, fault, say, tmp_path, monkeypatch):
+def test_training_that_makes_no_sense_is_refused(script, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=say):
-        script.main(script.Config(**fault))
+    with pytest.raises(ValueError, match="learning_rate must be above 0"):
+        script.main(script.Config(learning_rate=0.0))

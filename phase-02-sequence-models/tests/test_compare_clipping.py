@@ -16,6 +16,8 @@ from phase02.compare_clipping import (
     WITH,
     WITHOUT,
     Config,
+    draw_explosion,
+    group_size,
     learn,
     main,
     new_model,
@@ -115,11 +117,23 @@ def test_windows_gradient_is_the_mean_of_its_chunks(text):
 def test_thinned_curve_keeps_its_peaks():
     values = [1.0] * 1000
     values[777] = 5.0
-    few = thinned(values)
-    assert len(few) <= 300
+    few = thinned(values, 4)
+    assert len(few) == 250
     assert max(few) == 5.0
+    assert few.index(5.0) == 777 // 4
     assert few.count(5.0) == 1
-    assert thinned([1.0, 2.0]) == [1.0, 2.0]
+    assert thinned([1.0, 2.0], 1) == [1.0, 2.0]
+
+
+def test_curve_of_a_run_that_ended_early_is_drawn_at_its_own_steps():
+    config = replace(SMALL, row_length=800, chunk_length=1)  # 3 steps are one value
+    free, whole = ({"bits": thinned(run, 3)} for run in ([2.0] * 90, [1.0] * 800))
+    curves = {name: {**one, "norms": one["bits"]} for name, one in ((WITHOUT, free), (WITH, whole))}
+    ended, full = draw_explosion(curves, config).axes[0].lines
+    assert np.asarray(ended.get_xdata())[-1] == 87
+    assert np.asarray(full.get_xdata())[-1] == 798
+    assert group_size(config) == 3
+    assert group_size(replace(config, chunk_length=40)) == 1
 
 
 def test_numbers_and_three_pictures_are_written(ran):
@@ -150,6 +164,7 @@ def test_same_seed_gives_the_same_run_and_another_seed_another(ran, text):
         ({"shown_rate": 3.0}, "shown_rate must be one of the learning rates"),
         ({"chunk_lengths": (0, 5)}, "chunk_lengths must be 1 or more each"),
         ({"n_batch": 0}, "n_batch must be 1 or more, not 0"),
+        ({"n_held_out": 9}, "n_held_out must be 10 or more, not 9"),
     ],
 )
 def test_config_that_compares_nothing_is_refused(fault, complaint):
@@ -158,5 +173,7 @@ def test_config_that_compares_nothing_is_refused(fault, complaint):
 
 
 def test_text_that_is_too_short_is_refused():
+    with pytest.raises(ValueError, match="too few to hold 10000000 out: take a longer text"):
+        read(replace(SMALL, n_held_out=10_000_000))
     with pytest.raises(ValueError, match="take a longer text, fewer rows or a smaller row_length"):
         read(replace(SMALL, row_length=10_000_000))

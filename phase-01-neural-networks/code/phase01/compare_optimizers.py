@@ -183,16 +183,17 @@ def train(
     return model, losses
 
 
-def tune(parts: Parts, recipe: str, config: Config) -> dict[str, list[float]]:
+def tune(parts: Parts, recipe: str, config: Config) -> dict[str, list[Any]]:
     """The mean loss of every rate: on the training images early, on the validation's at the end.
 
-    The first steps alone would be another schedule, so for schedules only the end counts.
+    None where it is no number any more. The first steps alone would be another schedule, so for
+    schedules only the end counts.
     """
     optimizer_name, schedule = RECIPES[recipe]
     goals = {"validation_loss": (config.n_steps, parts.validation)}
     if schedule == "constant":
         goals["early_loss"] = (config.early_steps, parts.train)
-    tuned: dict[str, list[float]] = {"rates": list(OPTIMIZERS[optimizer_name][1])}
+    tuned: dict[str, list[Any]] = {"rates": list(OPTIMIZERS[optimizer_name][1])}
     for goal, (n_steps, part) in goals.items():
         tuned[goal] = []
         for rate in tuned["rates"]:
@@ -200,13 +201,15 @@ def tune(parts: Parts, recipe: str, config: Config) -> dict[str, list[float]]:
             models = [
                 train(parts.train, recipe, rate, n_steps, config.batch_size, rng)[0] for rng in rngs
             ]
-            tuned[goal].append(round(float(np.mean([m.forward(*part)[0] for m in models])), 4))
+            loss = float(np.mean([m.forward(*part)[0] for m in models]))
+            tuned[goal].append(round(loss, 4) if math.isfinite(loss) else None)
     return tuned
 
 
-def best(tuned: dict[str, list[float]], goal: str) -> float:
-    """The rate with the lowest loss."""
-    return tuned["rates"][int(np.argmin(tuned[goal]))]
+def best(tuned: dict[str, list[Any]], goal: str) -> float:
+    """The rate with the lowest loss; one that has none is never the best."""
+    losses = [math.inf if loss is None else loss for loss in tuned[goal]]
+    return tuned["rates"][int(np.argmin(losses))]
 
 
 def judge(

@@ -11,7 +11,8 @@ and are measured once, at the end. The test set is not touched.
 
 How to read the table. Two numbers say two things: the loss counts how sure the network is where it
 is wrong, the accuracy does not. "Better in 5 of 6" counts the seeds. The strengths in the config
-were chosen on the validation images of two other seeds, 100 and 101, by the loss at the end.
+were chosen on the validation images of two other seeds, 100 and 101, by the loss at the end; as all
+are drawn from the same 60,000, these are some 3 % of the held-out images of each seed.
 
 Last, both decays under Adam on two weights with no task, whose gradients have one size each and
 change their sign at every step, so that nothing but decay moves them for long (beta1 is 0, since a
@@ -203,7 +204,7 @@ def train(method: Method, parts: list[Part], seed: int, config: Config) -> tuple
             for optimizer in optimizers:
                 optimizer.step({name: grads[name] for name in optimizer.params})
         run.train.append(model.forward(x, targets)[0])
-        run.validation.append(model.forward(*validation)[0])
+        run.validation.append(finite(model.forward(*validation)[0], epoch))
         lowest = run.validation[-1] == min(run.validation)
         if lowest and epoch - best <= config.patience:
             best, kept = epoch, arrays_of(model)
@@ -213,6 +214,13 @@ def train(method: Method, parts: list[Part], seed: int, config: Config) -> tuple
         array[...] = kept[name]
     measure(model, held_out, stopped)
     return run, stopped
+
+
+def finite(loss: float, epoch: int) -> float:
+    """The loss; ValueError where it is no number any more, for then no epoch is the best."""
+    if not math.isfinite(loss):
+        raise ValueError(f"the loss is {loss} after {epoch} epochs: lower learning_rate")
+    return loss
 
 
 def arrays_of(model: MLP) -> Arrays:

@@ -215,11 +215,13 @@ def tell(metrics: dict[str, Any]) -> None:
                 metrics["spread"][activation][start],
                 metrics["training"][activation][start],
             )
-            reached = f"loss {run['loss']:.4g}, {run['accuracy']:.0%} right" if run["loss"] else ""
+            reached = "diverged at every rate"
+            if run["loss"] is not None:
+                reached = f"loss {run['loss']:.4g}, {run['accuracy']:.0%} right"
             print(
                 f"{label:4} {start:9}  activations at the end {spread['last_activations']:8.2g}, "
                 f"gradients at the start {spread['first_gradients']:8.2g};  trained: "
-                f"{reached or 'diverged at every rate'} (rate {run['rate']:g})"
+                f"{reached} (rate {run['rate']:g})"
             )
 
 

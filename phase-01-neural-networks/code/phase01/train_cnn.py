@@ -45,7 +45,7 @@ from phase01.images import (
 )
 from phase01.optimizers import SGD
 from phase01.schedules import cosine
-from phase01.train_mnist import confusion_matrix
+from phase01.train_mnist import confusion_matrix, require_finite
 
 ARCHIVE, RECORDS = "cifar-10-binary", "cifar-10"  # sets of the registry
 FILES = {"train": [f"data_batch_{i}.bin.xz" for i in range(1, 6)], "test": ["test_batch.bin.xz"]}
@@ -155,6 +155,8 @@ def load(config: Config) -> tuple[str, Images, Images]:
     """Where the images come from, those to train on, and those to validate by."""
     here = all(data.find(f"{RECORDS}/{name}") for name in FILES["train"] + FILES["test"])
     source = config.data or (RECORDS if here else ARCHIVE)
+    if source not in (ARCHIVE, RECORDS) and not config.validate:
+        record_files(source, "test")  # better missed now than after the training
     everything = read(source, "train")
     n_train = len(everything.labels) - config.n_valid
     if n_train < config.batch_size:
@@ -174,14 +176,19 @@ def read(source: str, part: str) -> Images:
         names = [f"{RECORDS}/{name}" for name in FILES[part]]
         parts = [cifar10_from_bytes(data.read_bytes(name), name) for name in names]
         return Images(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-    paths = [Path(source) / name for name in FILES[part]]  # packed by xz, or plain
+    return Images(*read_cifar10(record_files(source, part)))
+
+
+def record_files(folder: str, part: str) -> list[Path]:
+    """The record files of a part, packed by xz or plain; FileNotFoundError where one is missing."""
+    paths = [Path(folder) / name for name in FILES[part]]
     paths = [path if path.exists() else path.with_suffix("") for path in paths]
     if missing := [path.name for path in paths if not path.exists()]:
         raise FileNotFoundError(
-            f"{source} has no {missing[0]}: data is {RECORDS}, {ARCHIVE} or a folder that has "
+            f"{folder} has no {missing[0]}: data is {RECORDS}, {ARCHIVE} or a folder that has "
             "CIFAR-10's record files"
         )
-    return Images(*read_cifar10(paths))
+    return paths
 
 
 # ---- learning ----------------------------------------------------------------------------
@@ -242,6 +249,7 @@ def train_epoch(
     for chosen in order.reshape(n_batch, config.batch_size):
         pixels = shifted(flipped(images.pixels[chosen], rng), config.shift, rng)
         loss, cache = model.forward(standardized(pixels, *scales), images.labels[chosen], rng)
+        require_finite(loss, optimizer.n_steps)
         optimizer.learning_rate = cosine(
             optimizer.n_steps, config.learning_rate, total, warmup_steps=int(WARMUP * total)
         )
@@ -355,10 +363,13 @@ def draw_mistakes(images: Images, probabilities: np.ndarray) -> Figure:
     """The images whose wrong answers had the highest probability, the worst first."""
     predicted = probabilities.argmax(axis=1)  # (N,)
     sureness = np.where(predicted == images.labels, -1.0, probabilities.max(axis=1))  # (N,)
-    worst = np.argsort(-sureness)[:N_MISTAKES]
+    n_wrong = int(np.count_nonzero(sureness > 0))
+    worst = np.argsort(-sureness)[: min(N_MISTAKES, n_wrong)]
     figure, axes = plotting.figure(7.0, 3.9, rows=2, columns=N_MISTAKES // 2)
     figure.suptitle("The surest wrong answers")
-    for ax, i in zip(axes.flat, worst, strict=True):
+    for ax in axes.flat[len(worst) :]:
+        ax.axis("off")
+    for ax, i in zip(axes.flat, worst, strict=False):
         ax.set(xticks=[], yticks=[])
         ax.grid(visible=False)
         ax.imshow(images.pixels[i].transpose(1, 2, 0), interpolation="none")

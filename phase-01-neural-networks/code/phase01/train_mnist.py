@@ -251,17 +251,21 @@ def train_epoch(
     losses = []
     for chosen in order.reshape(n_batch, recipe.batch_size):
         loss, cache = model.forward(x[chosen], labels[chosen], rng)
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"the loss is {loss} after {optimizer.n_steps} steps: the run has diverged; lower "
-                "learning_rate or momentum"
-            )
+        require_finite(loss, optimizer.n_steps)
         optimizer.learning_rate = cosine(
             optimizer.n_steps, recipe.learning_rate, recipe.n_epoch * n_batch
         )
         optimizer.step(model.backward(cache))
         losses.append(loss)
     return losses
+
+
+def require_finite(loss: float, n_steps: int) -> None:
+    """ValueError where the loss is no number any more: what follows would be none either."""
+    if not math.isfinite(loss):
+        raise ValueError(
+            f"the loss is {loss} after {n_steps} steps: the run has diverged; lower learning_rate"
+        )
 
 
 # ---- judging -----------------------------------------------------------------------------

@@ -39,8 +39,9 @@ class Config:
     record: bool = False
 
     def __post_init__(self) -> None:
-        if self.n_start < 1:
-            raise ValueError(f"n_start must be 1 or more, not {self.n_start}")
+        for name in ("n_epoch", "n_start"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
 
 
 def main(config: Config) -> dict[str, Any]:

@@ -57,11 +57,13 @@ class Config:
     record: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("every", "n_start"):
+        for name in ("n_epoch", "every", "n_start"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
-        if N_HIDDEN not in self.widths:
-            raise ValueError(f"widths must have {N_HIDDEN} among them, not {self.widths}")
+        if N_HIDDEN not in self.widths or min(self.widths) < 1:
+            raise ValueError(
+                f"widths must be 1 or more and have {N_HIDDEN} among them, not {self.widths}"
+            )
         if self.gradients_at and min(self.gradients_at) < 0:
             raise ValueError(f"gradients_at must be epochs from 0 up, not {self.gradients_at}")
 

@@ -35,6 +35,7 @@ WITH, WITHOUT = "clipped", "not clipped"
 EACH, WINDOW = "a step after each chunk", "a step after each window"
 EXPLODED = 1.5  # a loss above so many times that of a guess
 KEPT = 300  # values of a curve in the file
+HELD_OUT_ROWS = 10  # that the held-out characters are measured in
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,11 @@ class Config:
             )
         if not self.chunk_lengths or min(self.chunk_lengths) < 1:
             raise ValueError(f"chunk_lengths must be 1 or more each, not {self.chunk_lengths}")
-        for name in ("d_hidden", "n_batch", "row_length", "n_held_out", "chunk_length"):
+        for name in ("d_hidden", "n_batch", "row_length", "chunk_length"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        if self.n_held_out < HELD_OUT_ROWS:
+            raise ValueError(f"n_held_out must be {HELD_OUT_ROWS} or more, not {self.n_held_out}")
 
 
 class Text(NamedTuple):
@@ -119,6 +122,11 @@ def main(config: Config) -> dict[str, Any]:
 def read(config: Config) -> Text:
     """The text as ids: the rows, cut to their length, and the held-out part."""
     whole = "".join(document for _, document in texts.documents(config.text))
+    if config.n_held_out + 1 >= len(whole):
+        raise ValueError(
+            f"{config.text} has {len(whole)} characters, too few to hold {config.n_held_out} out: "
+            "take a longer text or a smaller n_held_out"
+        )
     vocabulary = Vocabulary.of(whole)
     learned, held_out = split_text(whole, (config.n_held_out + 1) / len(whole))
     inputs, targets = streams(vocabulary.encode(learned), config.n_batch)  # (B, L) each
@@ -139,7 +147,7 @@ def new_model(text: Text, config: Config) -> CharLM:
 
 def held_out_bits(model: CharLM, text: Text) -> float | None:
     """Bits per character on the held-out text; None where they are no number any more."""
-    bits = bits_per_character(stream_loss(model, text.held_out, n_batch=10))
+    bits = bits_per_character(stream_loss(model, text.held_out, n_batch=HELD_OUT_ROWS))
     return bits if math.isfinite(bits) else None
 
 
@@ -157,7 +165,8 @@ def compare_clipping(text: Text, config: Config) -> tuple[dict[str, Any], dict[s
             run, losses, norms = train_by_sgd(text, rate, max_norm, config)
             found[name].append(run)
             if rate == config.shown_rate:
-                curves[name] = {"bits": thinned(losses), "norms": thinned(norms)}
+                size = group_size(config)
+                curves[name] = {"bits": thinned(losses, size), "norms": thinned(norms, size)}
         clipped, free = found[WITH][-1], found[WITHOUT][-1]
         print(
             f"{rate:<6g}{shown(clipped['bits'], 11, '.2f')}{shown(free['bits'], 14, '.2f')}"
@@ -197,9 +206,14 @@ def train_by_sgd(
     return run, losses, norms
 
 
-def thinned(values: list[float]) -> list[float]:
-    """About `KEPT` groups of neighbours, the largest of each: no peak is lost."""
-    size = max(1, math.ceil(len(values) / KEPT))
+def group_size(config: Config) -> int:
+    """So many steps of a whole run are one value of its curve; of a run that ended early too."""
+    n_steps = math.ceil(config.row_length / config.chunk_length)
+    return math.ceil(n_steps / KEPT)
+
+
+def thinned(values: list[float], size: int) -> list[float]:
+    """The largest of each group of so many neighbours: no peak is lost."""
     groups = (values[start : start + size] for start in range(0, len(values), size))
     return [float(f"{max(group):.4g}") for group in groups]
 
@@ -230,7 +244,10 @@ def compare_chunks(text: Text, config: Config) -> dict[str, Any]:
             values = {"lengths": length, "bits": bits, "steps": n_steps, "seconds": seconds}
             for name, value in values.items():
                 found[way][name].append(round(value, 4) if isinstance(value, float) else value)
-            print(f"chunks of {length:<16}{bits:8.3f}{n_steps:8}{seconds:9.2f}", flush=True)
+            print(
+                f"chunks of {length:<16}{shown(bits, 8, '.3f')}{n_steps:8}{seconds:9.2f}",
+                flush=True,
+            )
     return found
 
 
@@ -264,8 +281,7 @@ def learn(
 def draw_explosion(curves: dict[str, Any], config: Config) -> Figure:
     """Loss and gradient norm of the two runs at one learning rate, step by step."""
     figure, axes = plotting.figure(7.0, 5.0, rows=2)
-    n_steps = math.ceil(config.row_length / config.chunk_length)
-    size = max(1, math.ceil(n_steps / KEPT))
+    size = group_size(config)
     for ax, kind in zip(axes, ("bits", "norms"), strict=True):
         for name, colour in ((WITHOUT, plotting.PALETTE[1]), (WITH, plotting.PALETTE[0])):
             values = curves[name][kind]
