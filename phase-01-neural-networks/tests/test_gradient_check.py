@@ -749,6 +749,51 @@ def test_mistake_that_is_handed_on_is_followed_to_where_it_begins(fault, culprit
     assert "layers.0.weight" in said
 
 
+class Listening(Faulty):
+    """It writes down with which generator each forward was called."""
+
+    def __init__(self):
+        super().__init__()
+        self.heard = []
+
+    def forward(self, x, targets, rng=None):
+        self.heard.append(rng)
+        return super().forward(x, targets, rng)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_forward_gets_a_generator_in_training_and_none_in_evaluation(training):
+    model = Listening()
+    check_model(model, *batch((6, 4)), rng(4), training=training)
+    assert {each is not None for each in model.heard} == {training}
+
+
+def test_rounding_of_a_loss_of_zero_is_no_randomness():
+    params = {"weight": np.zeros(2)}
+    noise = itertools.cycle([0.0, 1e-15])
+    assert gradient_error(lambda at: next(noise), params, {"weight": np.zeros(2)}, rng()) < 1e-3
+
+
+class SlightlyAndBadlyWrong(Faulty):
+    """The first gradient is one percent too long, the last one has the wrong sign."""
+
+    def backward(self, cache):
+        grads = super().backward(cache)
+        return {
+            **grads,
+            "layers.0.weight": 1.01 * grads["layers.0.weight"],
+            "layers.2.bias": -grads["layers.2.bias"],
+        }
+
+
+def test_worst_of_several_wrong_gradients_is_named_first():
+    with pytest.raises(GradientError) as caught:
+        check_model(SlightlyAndBadlyWrong(), *batch((6, 4)), rng(4))
+    said = str(caught.value)
+    assert "the gradient of layers.2.bias is wrong" in said
+    assert "wrong too: layers.0.weight." in said
+
+
 def test_factor_in_all_gradients_is_named():
     assert "backward gives 8 times" in complaint_about("loss summed")
 
