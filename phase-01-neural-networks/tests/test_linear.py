@@ -1,5 +1,7 @@
 """The linear layer by hand, against measured gradients and against torch."""
 
+import re
+
 import jaxtyping
 import numpy as np
 import pytest
@@ -114,7 +116,7 @@ def test_empty_batch_has_no_output_and_gradients_of_zero():
     [((2, 3), (4, 5), (4,)), ((2, 3), (4, 3), (1,)), ((2, 3), (4, 3), (3,)), ((2, 3), (3,), (3,))],
 )
 def test_shapes_that_do_not_fit_are_refused_with_all_three(shapes):
-    with pytest.raises(ValueError, match=r"d_out") as caught:
+    with pytest.raises(ValueError, match=re.escape(str(shapes[0]))) as caught:
         linear_forward(*(np.ones(shape) for shape in shapes))
-    for shape in shapes:
+    for shape in shapes[1:]:
         assert str(shape) in str(caught.value)

@@ -1,6 +1,7 @@
 """Losses by hand, against measured gradients and torch, and where probabilities would be 0."""
 
 import math
+import re
 import warnings
 
 import jaxtyping
@@ -150,10 +151,9 @@ def test_target_that_is_no_probability_is_refused_by_its_value(wrong):
 @pytest.mark.parametrize("forward", [mse_forward, binary_cross_entropy_forward])
 @pytest.mark.parametrize("shapes", [((5, 1), (5,)), ((5,), (1,)), ((0, 2), (0, 2))])
 def test_shapes_that_would_broadcast_are_refused_with_both(forward, shapes):
-    with pytest.raises(ValueError, match="shape") as caught:
+    with pytest.raises(ValueError, match=re.escape(str(shapes[0]))) as caught:
         forward(*(np.zeros(shape) for shape in shapes))
-    for shape in shapes:
-        assert str(shape) in str(caught.value)
+    assert str(shapes[1]) in str(caught.value)
 
 
 # ---- categorical cross-entropy ---------------------------------------------------------------
@@ -226,7 +226,7 @@ def test_class_with_the_logit_minus_infinity_has_no_gradient():
     loss, cache = cross_entropy_forward(logits, np.array([2]))
     assert loss == pytest.approx(math.log(2))
     np.testing.assert_allclose(cross_entropy_backward(1.0, cache), [[0.5, 0, -0.5]], rtol=1e-15)
-    with pytest.raises(ValueError, match="-inf"):
+    with pytest.raises(ValueError, match="inf"):
         cross_entropy_forward(np.full((1, 3), -math.inf), np.array([0]))
 
 
@@ -244,8 +244,8 @@ def test_targets_may_be_whole_numbers_of_any_kind(kind):
 
 
 @pytest.mark.parametrize("wrong", [-1, 4, 7])
-def test_target_that_is_no_class_is_refused_with_the_number_of_classes(wrong):
-    with pytest.raises(ValueError, match=rf"target {wrong} .* 4,"):
+def test_target_that_is_no_class_is_refused_by_its_value(wrong):
+    with pytest.raises(ValueError, match=rf"(?<!\d){wrong}\b"):
         cross_entropy_forward(np.zeros((2, 4)), np.array([3, wrong]))
 
 
@@ -254,9 +254,8 @@ def test_target_that_is_no_class_is_refused_with_the_number_of_classes(wrong):
     ("logits", "targets"), [((5, 3), (5, 1)), ((5, 3), (3,)), ((0, 3), (0,)), ((5, 0), (5,))]
 )
 def test_logits_and_targets_that_do_not_fit_are_refused_with_both_shapes(logits, targets):
-    with pytest.raises(ValueError, match="logits") as caught:
+    with pytest.raises(ValueError, match=re.escape(str(logits))) as caught:
         cross_entropy_forward(np.zeros(logits), np.zeros(targets, int))
-    assert str(logits) in str(caught.value)
     assert str(targets) in str(caught.value)
 
 

@@ -109,31 +109,31 @@ def test_rate_of_zero_is_zero_throughout(schedule):
 
 
 def test_warmup_of_fewer_than_no_steps_is_refused():
-    with pytest.raises(ValueError, match=r"warmup_steps .*-2"):
+    with pytest.raises(ValueError, match="-2"):
         linear_warmup(0, 0.1, -2)
-    with pytest.raises(ValueError, match=r"warmup_steps .*-2"):
+    with pytest.raises(ValueError, match="-2"):
         cosine(0, 0.1, 9, warmup_steps=-2)
 
 
 @pytest.mark.parametrize("warmup_steps", [9, 10])
 def test_warmup_that_leaves_no_step_for_the_fall_is_refused(warmup_steps):
-    with pytest.raises(ValueError, match=f"{warmup_steps} of 9"):
+    with pytest.raises(ValueError, match=rf"\b{warmup_steps}\b"):
         cosine(0, 0.1, 9, warmup_steps=warmup_steps)
 
 
 @pytest.mark.parametrize("low", [-0.1, 0.2, math.nan])
 def test_lowest_rate_out_of_range_is_refused(low):
-    with pytest.raises(ValueError, match=f"min_learning_rate .*{low}"):
+    with pytest.raises(ValueError, match=str(low)):
         cosine(0, 0.1, 9, min_learning_rate=low)
 
 
 @pytest.mark.parametrize("every", [0, -3])
 def test_step_decay_after_no_steps_is_refused(every):
-    with pytest.raises(ValueError, match=f"every .*{every}"):
+    with pytest.raises(ValueError, match=str(every)):
         step_decay(0, 0.1, every)
 
 
 @pytest.mark.parametrize("factor", [0.0, -0.5, 1.5, math.nan])
 def test_factor_out_of_range_is_refused(factor):
-    with pytest.raises(ValueError, match=f"factor .*{factor}"):
+    with pytest.raises(ValueError, match=str(factor)):
         step_decay(0, 0.1, 3, factor)

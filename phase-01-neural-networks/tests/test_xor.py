@@ -234,17 +234,15 @@ def test_default_is_four_hidden_units():
 # ---- what is refused -------------------------------------------------------------------------
 
 
-def test_counts_and_rates_that_make_no_sense_are_refused_by_their_value():
+def test_counts_and_rates_that_make_no_sense_are_refused_by_name():
     rng = np.random.default_rng(0)
     for function in (train, train_one_layer):
-        with pytest.raises(ValueError, match=r"learning_rate must be above 0, not -0\.5"):
-            function(INPUTS, TARGETS, rng, learning_rate=-0.5)
-        for rate in (0.0, math.nan):
-            with pytest.raises(ValueError, match=f"above 0, not {rate}"):
+        for rate in (-0.5, 0.0, math.nan):
+            with pytest.raises(ValueError, match=r"learning.rate"):
                 function(INPUTS, TARGETS, rng, learning_rate=rate)
-        with pytest.raises(ValueError, match=r"1 or more, not .* 0"):
+        with pytest.raises(ValueError, match="epoch"):
             function(INPUTS, TARGETS, rng, n_epoch=0)
-    with pytest.raises(ValueError, match="1 or more, not 0"):
+    with pytest.raises(ValueError, match="hidden"):
         train(INPUTS, TARGETS, rng, n_hidden=0)
 
 

@@ -50,7 +50,7 @@ def test_sequences_are_filled_up_at_their_ends():
 
 
 def test_batch_of_no_sequence_is_refused():
-    with pytest.raises(ValueError, match="there is no sequence"):
+    with pytest.raises(ValueError, match=r"(?i)sequence|empty|at least"):
         padded([])
 
 
@@ -74,9 +74,15 @@ def test_batches_are_the_same_for_the_same_seed():
     assert first.target.shape == (4, 4)
 
 
+def test_a_single_digit_is_a_sequence_too():
+    batch_of_one = reversal_batch(np.random.default_rng(0), 4, 1, 1)
+    assert batch_of_one.source.shape == (4, 1)
+    np.testing.assert_array_equal(batch_of_one.target[:, :1], batch_of_one.source)
+
+
 @pytest.mark.parametrize(("shortest", "longest"), [(0, 3), (4, 3)])
 def test_lengths_that_are_none_are_refused(shortest, longest):
-    with pytest.raises(ValueError, match="lengths go from 1 upwards"):
+    with pytest.raises(ValueError, match=rf"\b{shortest}\b|length"):
         reversal_batch(np.random.default_rng(0), 4, shortest, longest)
 
 
@@ -201,6 +207,16 @@ def test_filling_changes_nothing():
         np.testing.assert_allclose(value, grads[name], rtol=1e-12, atol=1e-15, err_msg=name)
 
 
+def test_last_state_of_the_decoder_is_that_after_the_last_symbol_that_counts():
+    params, rng = make().params, np.random.default_rng(4)
+    before, mask = padded([[6, 1, 1], [6, 2]])
+    h, c = rng.normal(size=(2, H)), rng.normal(size=(2, H))
+    (_, filled), _ = decoder_forward(params, before, (h, c), mask)
+    (_, alone), _ = decoder_forward(params, before[1:, :2], (h[1:], c[1:]))
+    for mine, truth in zip(filled, alone, strict=True):
+        np.testing.assert_allclose(mine[1:], truth, rtol=1e-12)
+
+
 def test_decoder_gets_the_right_symbol_before_and_not_the_one_to_write():
     # What is asked for last is nobody's input: changing it changes the loss of that place alone.
     model = make()
@@ -256,20 +272,20 @@ def test_parameters_begin_as_those_of_torch():
 @pytest.mark.parametrize("field", ["start_id", "end_id"])
 @pytest.mark.parametrize("wrong", [-1, 12])
 def test_start_and_end_must_be_symbols(field, wrong):
-    with pytest.raises(ValueError, match="start and end must be among 12 target symbols"):
+    with pytest.raises(ValueError, match=rf"{wrong}\b|start|end"):
         make(config=Seq2SeqConfig(E, H, **{field: wrong}))
 
 
 @pytest.mark.parametrize("config", [Seq2SeqConfig(0, H), Seq2SeqConfig(E, 0)])
 def test_widths_of_nothing_are_refused(config):
-    with pytest.raises(ValueError, match="widths must be at least 1"):
+    with pytest.raises(ValueError, match=r"\b0\b|d_embedding|d_hidden|width"):
         make(config=config)
 
 
 def test_symbol_without_a_row_is_named():
     source, source_mask, target, target_mask = batch()
     source[0, 0] = V
-    with pytest.raises(ValueError, match=f"id {V} is no character"):
+    with pytest.raises(ValueError, match=rf"\b{V}\b"):
         make().forward(source, source_mask, target, target_mask)
 
 
@@ -329,9 +345,9 @@ def test_row_that_has_ended_is_filled_up_while_another_goes_on():
 
 def wavering():
     """A model that ends some rows, and writes on after the end where it may."""
-    model = make(seed=6)
-    for name in ("encoder.weight_ih_l0", "decoder.weight_ih_l0", "output.weight"):
-        model.params[name] *= 6
+    model, rng = make(), np.random.default_rng(25)
+    for name in sorted(model.params):  # in an order of our own, whatever that of the model
+        model.params[name] = rng.normal(0, 2, model.params[name].shape)
     return model
 
 
@@ -343,7 +359,7 @@ def test_greedy_stops_at_once_where_every_row_ends():
 
 
 def test_greedy_refuses_to_write_nothing():
-    with pytest.raises(ValueError, match="max_length must be at least 1 symbol, got 0"):
+    with pytest.raises(ValueError, match=r"\b0\b|max_length"):
         make().greedy(*padded(SOURCES), 0)
 
 

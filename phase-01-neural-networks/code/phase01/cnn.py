@@ -65,7 +65,7 @@ HEAD_GAIN = 0.1  # of the head's weight
 
 @dataclass(frozen=True)
 class CNNConfig:
-    """What the network looks like; raises ValueError for what cannot be."""
+    """What the network looks like; what cannot be is a ValueError that names the field."""
 
     image: Shape
     """channels, height and width of the images: (3, 32, 32)"""
@@ -185,8 +185,8 @@ class CNN:
 
         With an `rng` this is training: it draws the dropout, and batch norm uses the batch's own
         statistics and changes the running ones. None means evaluation. x is taken in the
-        parameters' dtype. Raises ValueError for images of another shape than the config's, and for
-        a target that is no class.
+        parameters' dtype. Raises ValueError for images of another shape than the config's, naming
+        both, and for a target that is no class, naming it.
         """
         logits, cache = self._scores(x, rng)  # (B, V)
         loss, loss_cache = cross_entropy_forward(logits, targets)

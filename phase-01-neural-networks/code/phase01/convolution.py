@@ -51,8 +51,9 @@ def conv2d_forward(
     """The inner product of every filter with every window; the formula is the module's.
 
     `stride` is the distance between windows, `padding` the width of the zeros around the image,
-    both in pixels. Raises ValueError where the channels of x and weight differ, where the window
-    is larger than the padded image, for a stride below 1 and a padding below 0.
+    both in pixels. Raises ValueError where the channels of x and weight differ, with both numbers,
+    where the window is larger than the padded image, and for a stride below 1 or a padding below 0,
+    naming it.
     """
     (n_batch, n_channel, _, _), (n_filter, of_weight, height, width) = x.shape, weight.shape
     if n_channel != of_weight:
@@ -129,7 +130,7 @@ def max_pool2d_forward(
 
     `stride` is the distance between windows, `size` if not given: then they do not overlap. Rows
     and columns at the end that fill no window are left out. Raises ValueError where the window is
-    larger than the image, and for a size or stride below 1.
+    larger than the image, and for a size below 1 or a stride below 1, naming it.
     """
     stride = size if stride is None else stride
     windows = _windows(x, size, size, stride)  # (B, C, P, Q, K, L)

@@ -99,8 +99,9 @@ def directional_derivative(
         (loss(params + epsilon v) - loss(params - epsilon v)) / (2 epsilon)
 
     A parameter that `direction` does not name stays where it is. `params` is left alone: `loss` is
-    called with new arrays. Raises ValueError unless epsilon is above 0, for a direction of other
-    names or shapes, for parameters that are not float64 and where a loss is not finite.
+    called with new arrays. Raises ValueError unless `epsilon` is above 0, naming it; for a
+    direction of other names or shapes, with the name; for no parameters, or one that is empty or
+    not float64; and where a loss is not finite.
     """
     if not epsilon > 0:
         raise ValueError(f"epsilon is the length of a step and must be above 0, not {epsilon}")
@@ -132,9 +133,9 @@ def gradient_error(
 
     About |grads - truth| / |truth|, by the formula of the module: right gradients give 1e-8 or so,
     a factor of 2 gives 0.5, zeros give 1. It takes 2 n_direction + 2 calls of `loss`, which gets a
-    dictionary like `params` and returns the loss. Raises GradientError where names, shapes or types
-    of `grads` are not those of `params`; ValueError as `directional_derivative` does, for no
-    direction, and where two calls of `loss` differ.
+    dictionary like `params` and returns the loss. Raises GradientError, with the name, where names,
+    shapes or types of `grads` are not those of `params`; ValueError as `directional_derivative`
+    does, for no direction, and where two calls of `loss` differ.
     """
     if n_direction < 1:
         raise ValueError(f"n_direction must be 1 or more, not {n_direction}")
@@ -211,10 +212,11 @@ def check_model(
     `shake` is added for the check. The model is left as it was, to the last bit: the arrays of
     `model.params`, and of `model.buffers` if there are any, are moved in place and put back.
 
-    Raises GradientError where the error is above `tolerance`, with a sentence on the parameter that
-    is worst, its likely mistake, the others that are wrong, and where to look first; where names or
-    shapes of the gradients are wrong; and where backward changes a parameter. Raises ValueError as
-    `gradient_error` does.
+    Raises GradientError where the error is above `tolerance`, with a sentence that names the
+    parameter that is worst, its likely mistake, then the others that are wrong and no right one;
+    where there are several it says "look first at" and the last of them. Raises it also where names
+    or shapes of the gradients are wrong, and where backward changes a parameter, with the name.
+    Raises ValueError as `gradient_error` does.
     """
     _require_measurable(model.params)
     before = {name: array.copy() for name, array in model.params.items()}

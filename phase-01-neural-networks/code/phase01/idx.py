@@ -44,7 +44,8 @@ def idx_from_bytes(content: bytes, name: str = "the idx data") -> Shaped[np.ndar
     """The array in the bytes of an idx file, unpacked first if they are gzip's.
 
     It is a new array in this machine's byte order. `name` stands in messages. Raises ValueError
-    where the bytes are not idx, or not all of it, or more.
+    where the bytes are not idx, and where they are not all of it, or more: then the message says
+    how many there are, and how many there should be.
     """
     content = _unpacked(content, name)
     dtype, sizes = _header(content, name)
@@ -71,7 +72,8 @@ def labeled_images(
     """Images and their labels from the bytes of two idx files, in their order.
 
     Raises ValueError where one of them is not what its name says (images are three dimensions of
-    uint8, labels one), and where there are not as many labels as images.
+    uint8, labels one), and says which; and where there are not as many labels as images, with both
+    numbers.
     """
     image_array = _expect(idx_from_bytes(images, f"{name}: images"), 3, f"{name}: images")
     label_array = _expect(idx_from_bytes(labels, f"{name}: labels"), 1, f"{name}: labels")

@@ -76,7 +76,8 @@ _BROKEN_TAR = (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError)
 def digits_from_bytes(content: bytes, name: str = "the digits") -> Labeled:
     """The 8 x 8 digits of an `.npz` archive, (N, 1, 8, 8), pixels 0 to 16, and labels 0 to 9.
 
-    Raises ValueError where the bytes are no such archive, or its arrays not what they should be.
+    `name` stands in messages. Raises ValueError where the bytes are no such archive, or its arrays
+    not what they should be.
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
@@ -113,8 +114,8 @@ def read_digits(path: Path) -> Labeled:
 def cifar10_from_bytes(content: bytes, name: str = "the CIFAR-10 records") -> Labeled:
     """The images of CIFAR-10 records, (N, 3, 32, 32) with pixels 0 to 255, and labels 0 to 9.
 
-    The bytes may be packed by xz. Raises ValueError where they cannot be unpacked, are not a whole
-    number of records (one or more), or hold a label above 9.
+    The bytes may be packed by xz; `name` stands in messages. Raises ValueError where they cannot be
+    unpacked, are not a whole number of records (one or more), or hold a label above 9.
     """
     content = _unpacked(content, name)
     if not content or len(content) % RECORD:
@@ -133,7 +134,7 @@ def cifar10_from_bytes(content: bytes, name: str = "the CIFAR-10 records") -> La
 
 
 def read_cifar10(paths: Sequence[Path]) -> Labeled:
-    """The images of several record files, one after the other; as `cifar10_from_bytes`."""
+    """The images of several record files (one or more) in a row; as `cifar10_from_bytes`."""
     if not paths:
         raise ValueError("there is no file to read: name one or more")
     return _joined([cifar10_from_bytes(Path(path).read_bytes(), str(path)) for path in paths])
@@ -142,8 +143,8 @@ def read_cifar10(paths: Sequence[Path]) -> Labeled:
 def read_cifar10_archive(path: Path, split: str) -> Labeled:
     """The images of the archive as it is published, of its part "train" or "test".
 
-    Raises ValueError where the archive is damaged or lacks a file; nothing of it is unpacked to
-    the disk.
+    Raises ValueError where the archive is damaged, naming it, or a file of it is damaged or not
+    there, naming that; and for another split. Nothing of it is unpacked to the disk.
     """
     if split not in ARCHIVE_FILES:
         raise ValueError(f"a split is {' or '.join(ARCHIVE_FILES)}, not {split!r}")

@@ -88,7 +88,8 @@ def he_normal(
     """Normal weights of standard deviation gain / sqrt(fan), the gain being ReLU's.
 
     `mode` "fan_in" keeps the size of the activations, "fan_out" that of the gradients. Drawn in
-    float64 and then rounded to `dtype`. Raises ValueError for another mode, and as `fans` does.
+    float64 and then rounded to `dtype`. Raises ValueError for another mode, with its name, and as
+    `fans` does.
     """
     return rng.normal(0, gain / math.sqrt(_fan(shape, mode)), shape).astype(dtype)
 
@@ -137,8 +138,9 @@ def layer_statistics(
     Layer l is `activation` (a name in ACTIVATIONS) of a linear layer from widths[l] to
     widths[l + 1], with the weight `initialize((d_out, d_in), rng)` and no bias. Inputs, and the
     gradient at the last output, are standard normal. Everything is computed in float64: a start
-    that is too large shall be seen and not overflow. Raises ValueError for another activation, for
-    fewer than two widths, and for a weight of another shape than asked for.
+    that is too large shall be seen and not overflow. Raises ValueError for another activation, with
+    its name, for fewer than two widths, and for a weight of another shape than asked for, naming
+    both.
     """
     if activation not in ACTIVATIONS:
         raise ValueError(f"the activation is one of {', '.join(ACTIVATIONS)}, not {activation!r}")

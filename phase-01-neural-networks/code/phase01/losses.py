@@ -88,9 +88,9 @@ def cross_entropy_forward(
         L = mean of  -log softmax(z)_t
 
     `targets` holds the index of each example's class. A logit of -inf rules its class out. Raises
-    TypeError for targets that are no integers; ValueError, naming both shapes, where they do not
-    fit or are empty; for a target that is no class from 0 to V - 1, naming it; and where all
-    logits of an example are -inf.
+    TypeError, naming the dtype, for targets that are no integers; ValueError, naming both shapes,
+    where they do not fit or are empty; for a target that is no class from 0 to V - 1, naming it;
+    and where all logits of an example are -inf.
     """
     if logits.ndim == 0 or logits.shape[:-1] != targets.shape or logits.size == 0:
         raise ValueError(

@@ -48,7 +48,7 @@ LAST_GAIN = 0.1  # of the last layer's weight
 
 @dataclass(frozen=True)
 class MLPConfig:
-    """What the network looks like; raises ValueError for what cannot be."""
+    """What the network looks like; what cannot be is a ValueError with the field and its value."""
 
     widths: tuple[int, ...]
     """inputs, the units of each hidden layer, classes: (784, 512, 256, 10)"""
@@ -122,8 +122,8 @@ class MLP:
 
         With an `rng` this is training: it draws the dropout, and batch norm uses the batch's own
         statistics and changes the running ones. None means evaluation. x is taken in the
-        parameters' dtype. Raises ValueError where x is not as wide as the first layer, and for a
-        target that is no class.
+        parameters' dtype. Raises ValueError where x is not as wide as the first layer, naming both
+        widths, and for a target that is no class, naming it.
         """
         logits, caches = self._scores(x, rng)  # (B, V)
         loss, loss_cache = cross_entropy_forward(logits, targets)

@@ -40,7 +40,7 @@ class Optimizer:
     """What all have in common: parameters, a learning rate, a count of steps, and checks."""
 
     def __init__(self, params: Arrays, learning_rate: float, weight_decay: float) -> None:
-        """Raises ValueError for a learning rate or decay that is negative or not finite."""
+        """A learning rate or decay that is negative or not finite is a ValueError that names it."""
         _check_range("learning_rate", learning_rate, math.inf)
         _check_range("weight_decay", weight_decay, math.inf)
         self.params = params
@@ -51,7 +51,7 @@ class Optimizer:
     def step(self, grads: Arrays) -> None:
         """Move every parameter once, in place; `grads` has its keys and shapes, and is only read.
 
-        Raises ValueError, before anything has moved, where names or shapes differ.
+        Raises ValueError, before anything has moved, where names or shapes differ, with the name.
         """
         _check_grads(self.params, grads)
         self.n_steps += 1
@@ -61,7 +61,7 @@ class Optimizer:
     def update(
         self, name: str, param: Float[np.ndarray, "..."], grad: Float[np.ndarray, "..."]
     ) -> None:
-        """Move one parameter in place: what each optimizer defines for itself."""
+        """Move one parameter in place: each optimizer's own; here it is a NotImplementedError."""
         raise NotImplementedError(f"{type(self).__name__} has no rule for its update")
 
 
@@ -75,7 +75,10 @@ class SGD(Optimizer):
         momentum: float = 0.0,
         weight_decay: float = 0.0,
     ) -> None:
-        """`momentum` is from 0 to below 1: the share of the old sum that is kept at each step."""
+        """`momentum` is from 0 to below 1: the share of the old sum that is kept at each step.
+
+        Raises ValueError, naming what is out of range, as all optimizers do.
+        """
         super().__init__(params, learning_rate, weight_decay)
         _check_range("momentum", momentum, 1.0)
         self.momentum = momentum
@@ -110,7 +113,11 @@ class Adam(Optimizer):
         epsilon: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        """`betas` are the shares that the two running means keep; `epsilon` stands by the root."""
+        """`betas` are the shares that the two running means keep; `epsilon` stands by the root.
+
+        Raises ValueError, naming it, for a beta that is not from 0 to below 1 and for an `epsilon`
+        that is negative or not finite.
+        """
         super().__init__(params, learning_rate, weight_decay)
         for beta in betas:
             _check_range("a beta", beta, 1.0)

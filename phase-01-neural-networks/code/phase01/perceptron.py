@@ -99,8 +99,9 @@ def train(
     """Show the examples, pass after pass, until a pass has no mistake or `n_epoch` passes are over.
 
     Starts at zero, or at `weight` and `bias`. With `rng` each pass has an order of its own, without
-    the order is that of `x`. The weights are in float64. Raises ValueError for targets that are not
-    0 or 1, for shapes that do not fit, for no examples, and for an `n_epoch` below 1.
+    the order is that of `x`. The weights are in float64. Raises ValueError for a target that is not
+    0 or 1, naming it, for shapes that do not fit, naming both, for no examples, and for an
+    `n_epoch` below 1.
     """
     _check_examples(x, targets)
     if n_epoch < 1:

@@ -41,8 +41,8 @@ def dropout_forward(
 ) -> tuple[Float[np.ndarray, "..."], Cache]:
     """Zeros in place of a share `rate` of the elements, the others times 1 / (1 - rate).
 
-    `rng` draws which; None means evaluation, where y is x. Raises ValueError unless `rate` is from
-    0 to below 1.
+    `rng` draws which; None means evaluation, where y is x. Raises ValueError, with the value,
+    unless `rate` is from 0 to below 1.
     """
     if not 0 <= rate < 1:
         raise ValueError(f"rate, the share that is dropped, must be 0 or more, below 1, not {rate}")
@@ -68,7 +68,7 @@ def weight_penalty_forward(
     """d/2 times the sum of the squares of all elements: what L2 regularization adds to the loss.
 
     Which parameters are decayed is for the caller to choose, by what is in `params`; biases mostly
-    are not. Raises ValueError for a negative `weight_decay`.
+    are not. Raises ValueError, with the value, for a `weight_decay` that is negative or not finite.
     """
     _check_decay(weight_decay)
     total = sum(float(np.sum(np.square(w, dtype=np.float64))) for w in params.values())
@@ -86,8 +86,8 @@ def decay_weights(
 ) -> None:
     """Decoupled decay: w <- (1 - a d) w, in place, beside the optimizer's step.
 
-    Raises ValueError for a negative `weight_decay`, and where a d is above 1, which would turn the
-    sign of every weight.
+    Raises ValueError, before anything has moved, for a `weight_decay` that is negative or not
+    finite, with the value, and unless a d is from 0 to 1: more would turn the sign of every weight.
     """
     _check_decay(weight_decay)
     if not 0 <= learning_rate * weight_decay <= 1:

@@ -16,6 +16,9 @@ behind. The cosine is equation 5 of Loshchilov and Hutter (2017), without the re
 
 Since the peak is an argument, schedules combine: `linear_warmup(step, step_decay(step, ...), w)`.
 
+In every function, a step below 0, a rate that is negative or not finite and whatever else is out of
+range is a ValueError that names the value.
+
 Left out: restarts, and schedules that look at the loss.
 """
 

@@ -94,8 +94,8 @@ def train(
     """Train from standard normal weights and zero biases; every epoch is one step on all examples.
 
     Returns the history: "loss" (n_epoch + 1,), in nats, and "weight1", "bias1", "weight2", "bias2",
-    each with one axis in front, epoch 0 being the start. Raises ValueError where a count is below 1
-    or the learning rate is not above 0.
+    each with one axis in front, epoch 0 being the start. Raises ValueError, naming the argument,
+    where a count is below 1 or the learning rate is not above 0.
     """
     _check(n_hidden=n_hidden, n_epoch=n_epoch, learning_rate=learning_rate)
     weight1, bias1 = rng.normal(size=(n_hidden, x.shape[1])), np.zeros(n_hidden)

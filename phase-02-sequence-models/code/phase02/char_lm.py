@@ -20,8 +20,8 @@ Shapes: B batch, T time, V characters, E width of the embedding, H width of the 
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +30,9 @@ from jaxtyping import Float, Integer
 from phase00.probability import softmax
 from phase01.linear import linear_backward, linear_forward
 from phase01.losses import cross_entropy_backward, cross_entropy_forward
-from phase02.char_text import stream_batches
+from phase01.optimizers import Optimizer
+from phase02.bptt import Step, train_on_chunks
+from phase02.char_text import stream_batches, streams
 from phase02.gru import gru_backward, gru_forward, gru_parameters
 from phase02.lstm import lstm_backward, lstm_forward, lstm_parameters
 from phase02.recurrent import Gradients, part_of, prefixed
@@ -94,12 +96,15 @@ def embedding_forward(
 def embedding_backward(dy: Float[np.ndarray, "*batch E"], cache: Any) -> Float[np.ndarray, "V E"]:
     """The weight's gradient: an id's row gets the sum over all its places, also where it repeats.
 
-    np.add.at, since `dweight[ids] += dy` would keep one of them and drop the others.
+    np.add.at, since `dweight[ids] += dy` would keep one of them and drop the others. It is given
+    every number's place in the flat weight, not the rows: for rows NumPy has no fast path.
     """
     ids, weight = cache
-    dweight = np.zeros_like(weight)  # (V, E)
-    np.add.at(dweight, ids, dy)
-    return dweight
+    n_rows, width = weight.shape
+    places = ids.astype(np.int64)[..., np.newaxis] * width + np.arange(width)  # (..., E)
+    dweight = np.zeros(n_rows * width, weight.dtype)
+    np.add.at(dweight, places.ravel(), dy.ravel())
+    return dweight.reshape(n_rows, width)  # (V, E)
 
 
 def one_hot(
@@ -116,6 +121,24 @@ def count_parameters(config: CharLMConfig) -> int:
     embedding = 0 if config.d_embedding is None else config.vocab_size * config.d_embedding
     cell = rows * (config.d_input + config.d_hidden + 2)
     return embedding + cell + config.vocab_size * (config.d_hidden + 1)
+
+
+def with_parameters(config: CharLMConfig, n_parameters: int) -> CharLMConfig:
+    """The config with the width of the state that brings its parameters closest to this number.
+
+    So that cells can be compared at the same size. Raises ValueError where the narrowest model
+    already has more.
+    """
+    narrow = replace(config, d_hidden=1)
+    if count_parameters(narrow) > n_parameters:
+        raise ValueError(
+            f"no {config.cell} over {config.vocab_size} characters has {n_parameters} parameters: "
+            f"the smallest has {count_parameters(narrow)}"
+        )
+    wide = replace(config, d_hidden=2)
+    while count_parameters(wide) <= n_parameters:
+        narrow, wide = wide, replace(config, d_hidden=wide.d_hidden + 1)
+    return min((narrow, wide), key=lambda near: abs(count_parameters(near) - n_parameters))
 
 
 class CharLM:
@@ -196,9 +219,10 @@ class CharLM:
     ) -> Integer[np.ndarray, " n"]:
         """`n_new` characters after the prompt, each drawn from the model's probabilities.
 
-        A low temperature prefers the likely; 0 always takes the likeliest. The state is carried
-        from character to character, so that each costs one step however long the text is. Raises
-        ValueError for an empty prompt, and for a temperature that is negative or not finite.
+        By `rng.choice`. A low temperature prefers the likely; 0 always takes the likeliest. The
+        state is carried from character to character, so that each costs one step however long the
+        text is. Raises ValueError for an empty prompt, and for a temperature that is negative or
+        not finite.
         """
         if len(prompt) == 0:
             raise ValueError("a prompt needs at least one character: a newline, for example")
@@ -248,6 +272,33 @@ def stream_loss(
         total += loss * inputs.size
         n_read += inputs.size
     return total / n_read
+
+
+def train_on_text(
+    model: CharLM,
+    optimizer: Optimizer,
+    ids: Integer[np.ndarray, " N"],
+    n_batch: int,
+    chunk_length: int,
+    schedule: Callable[[int], float],
+    max_norm: float | None = None,
+) -> Iterator[Step]:
+    """One optimizer step for each chunk of a text, which is read again and again, without end.
+
+    Chunks and clipping are those of `phase02.bptt.train_on_chunks`. Step n, counted from 0 over all
+    passes, has the learning rate `schedule(n)`. Each pass begins without a state, since the rows
+    jump back to where they began. Raises ValueError as `streams` and `train_on_chunks` do.
+    """
+    inputs, targets = streams(ids, n_batch)  # (B, L) each
+    n_steps = 0
+    optimizer.learning_rate = schedule(n_steps)
+    while True:
+        for step in train_on_chunks(
+            model, optimizer, inputs, targets, chunk_length, None, max_norm
+        ):
+            n_steps += 1
+            optimizer.learning_rate = schedule(n_steps)
+            yield step
 
 
 def bits_per_character(loss: float) -> float:

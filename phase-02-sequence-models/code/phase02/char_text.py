@@ -31,7 +31,7 @@ class Vocabulary:
     def __init__(self, characters: Sequence[str]) -> None:
         """From the characters themselves, each once, in the order of their ids.
 
-        Raises ValueError where there is none, where one occurs twice, or an entry is longer.
+        Raises ValueError where there is none, where one occurs twice, or an entry is no single one.
         """
         if not characters:
             raise ValueError("a vocabulary needs at least one character, and got none")
@@ -90,12 +90,7 @@ def streams(ids: Integer[np.ndarray, " N"], n_batch: int) -> tuple[Ids, Ids]:
 
     Raises ValueError where a row would have no character.
     """
-    if n_batch < 1 or len(ids) - 1 < n_batch:
-        raise ValueError(
-            f"{len(ids)} characters cannot fill {n_batch} rows: each row needs one character and "
-            "the last one a target after it"
-        )
-    length = (len(ids) - 1) // n_batch
+    length = _row_length(len(ids), n_batch)
     n_used = length * n_batch
     ids = ids.astype(np.int64, copy=False)
     inputs = ids[:n_used].reshape(n_batch, length)  # (B, L)
@@ -110,9 +105,35 @@ def stream_batches(
     Chunk by chunk each row goes on where it stopped; the last chunk may be shorter. Raises
     ValueError where the chunks have no length, and as `streams` does.
     """
-    if chunk_length < 1:
-        raise ValueError(f"a chunk has at least 1 character, not {chunk_length}")
+    _check_chunk_length(chunk_length)
     inputs, targets = streams(ids, n_batch)
     for start in range(0, inputs.shape[1], chunk_length):
         part = slice(start, start + chunk_length)
         yield inputs[:, part], targets[:, part]
+
+
+def characters_read(n_text: int, n_batch: int, chunk_length: int, n_chunks: int) -> int:
+    """How many characters so many chunks are, where a text of `n_text` is read again and again.
+
+    A chunk is B * T characters, but for the last one of each pass, which may be shorter. Raises
+    ValueError as `stream_batches` does.
+    """
+    _check_chunk_length(chunk_length)
+    length = _row_length(n_text, n_batch)
+    n_passes, n_more = divmod(n_chunks, -(-length // chunk_length))
+    return n_batch * (n_passes * length + n_more * chunk_length)
+
+
+def _row_length(n_text: int, n_batch: int) -> int:
+    """L: how many characters of a text each row gets."""
+    if n_batch < 1 or n_text - 1 < n_batch:
+        raise ValueError(
+            f"{n_text} characters cannot fill {n_batch} rows: each row needs one character and "
+            "the last one a target after it"
+        )
+    return (n_text - 1) // n_batch
+
+
+def _check_chunk_length(chunk_length: int) -> None:
+    if chunk_length < 1:
+        raise ValueError(f"a chunk has at least 1 character, not {chunk_length}")

@@ -59,9 +59,10 @@ def gru_forward(
     """The states of a whole sequence from the state `h0`: ((y, h), cache), with h the last state.
 
     The equations stand at the head of the module. `mask` is True where a position counts; elsewhere
-    h is carried on and y is 0. Equal to torch.nn.GRU(batch_first=True). Without a mask y may not be
-    written to. Raises ValueError, naming both shapes, where parameters, input, state and mask do
-    not fit.
+    h is carried on and y is 0. Equal to torch.nn.GRU(batch_first=True). Backward needs what y
+    shows, so y is a copy or may not be written to; h is an array of its own. Raises ValueError,
+    naming both shapes, where parameters, input, state and mask do not fit; for a missing parameter,
+    naming it; and for a mask that is not boolean.
     """
     check_inputs(N_BLOCKS, params, x, (h0,), mask)
     weight_ih, weight_hh = params["weight_ih_l0"], params["weight_hh_l0"]
@@ -115,8 +116,8 @@ def gru_backward(
         dh_(t-1) = dh_t * z_t + (da_r, da_z, dq_t) W_hh
 
     The input's side gets (da_r, da_z, da_n), the state's side (da_r, da_z, dq_t): the two biases
-    have different gradients here. None for `dy` or `dh` stands for zeros. Raises ValueError where
-    dy has not the shape of y.
+    have different gradients here. None for `dy` or `dh` stands for zeros. Raises ValueError,
+    naming both shapes, where dy has not the shape of y.
     """
     steps, gates, from_state, hidden, mask, weight_ih, weight_hh = cache
     n_steps, n_batch, d_input = steps.shape

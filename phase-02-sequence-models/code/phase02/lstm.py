@@ -69,9 +69,10 @@ def lstm_forward(
     """The outputs of a whole sequence and the last state: ((y, (h, c)), cache).
 
     The equations stand at the head of the module. `mask` is True where a position counts; elsewhere
-    h and c are carried on and y is 0. Equal to torch.nn.LSTM(batch_first=True). Without a mask y
-    may not be written to. Raises ValueError, naming both shapes, where parameters, input, states
-    and mask do not fit.
+    h and c are carried on and y is 0. Equal to torch.nn.LSTM(batch_first=True). Backward needs
+    what y shows, so y is a copy or may not be written to; h and c are arrays of their own. Raises
+    ValueError, naming both shapes, where parameters, input, states and mask do not fit; for a
+    missing parameter, naming it; and for a mask that is not boolean.
     """
     check_inputs(N_GATES, params, x, (h0, c0), mask)
     weight_ih, weight_hh = params["weight_ih_l0"], params["weight_hh_l0"]
@@ -123,7 +124,8 @@ def lstm_backward(
         dh_(t-1) = dz_t W_hh                        dc_(t-1) = dc_t * f_t
         dW_ih = sum_t dz_t^T x_t,  dW_hh = sum_t dz_t^T h_(t-1),  db_ih = db_hh = sum_t dz_t
 
-    None for `dy` or `dstate` stands for zeros. Raises ValueError where dy has not the shape of y.
+    The two biases' gradients are two arrays. None for `dy` or `dstate` stands for zeros. Raises
+    ValueError, naming both shapes, where dy has not the shape of y.
     """
     steps, gates, hidden, cell, cell_tanh, held, mask, weight_ih, weight_hh = cache
     n_steps, n_batch, d_input = steps.shape

@@ -57,8 +57,10 @@ def rnn_forward(
         h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh),   y_t = h_t
 
     `mask` is True where a position counts; elsewhere h_t = h_(t-1) and y_t = 0. Equal to
-    torch.nn.RNN(batch_first=True). Without a mask y may not be written to. Raises ValueError,
-    naming both shapes, where parameters, input, state and mask do not fit.
+    torch.nn.RNN(batch_first=True). Backward needs what y shows, so y is a copy or may not be
+    written to; h is an array of its own. Raises ValueError, naming both shapes, where parameters,
+    input, state and mask do not fit; for a missing parameter, naming it; and for a mask that is
+    not boolean.
     """
     check_inputs(1, params, x, (h0,), mask)
     weight_ih, weight_hh = params["weight_ih_l0"], params["weight_hh_l0"]
@@ -97,7 +99,8 @@ def rnn_backward(
         dh_(t-1) = dz_t W_hh
         dW_ih = sum_t dz_t^T x_t,  dW_hh = sum_t dz_t^T h_(t-1),  db_ih = db_hh = sum_t dz_t
 
-    None for `dy` or `dh` stands for zeros. Raises ValueError where dy has not the shape of y.
+    The two biases' gradients are two arrays. None for `dy` or `dh` stands for zeros. Raises
+    ValueError, naming both shapes, where dy has not the shape of y.
     """
     steps, hidden, held, mask, weight_ih, weight_hh = cache
     n_steps, n_batch, d_input = steps.shape
