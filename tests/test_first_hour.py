@@ -118,7 +118,14 @@ def test_the_first_hour(clone: Path, tmp_path: Path) -> None:
     output = tmp_path / "watched.txt"
     command = [sys.executable, "-u", "-m", "journal.cli", "check", "0.1", "--watch"]
     with output.open("w") as stream:
-        watching = subprocess.Popen(command, cwd=clone, env=variables(clone), stdout=stream)
+        watching = subprocess.Popen(
+            command,
+            cwd=clone,
+            env=variables(clone),
+            stdout=stream,
+            # Begun in the background of a shell, the tests would hand on that it is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
     try:
         wait_until(lambda: "watching for the next save" in output.read_text(), "the first check")
         assert "not written yet" in output.read_text()

@@ -53,7 +53,7 @@ def main(config: Config) -> dict[str, Any]:
     figure, axes = plotting.figure(8.0, 3.8, columns=2)
     figure.suptitle("A perceptron with random weights")
     metrics: dict[str, Any] = {"draws": config.n_draw, "inputs": []}
-    print("inputs  points of class 1  right on average  least  most  draws with 95 % or more")
+    print("inputs  points of class 1  right on average  least   most  draws with 95 % or more")
     for n_input in N_INPUT:
         rng = np.random.default_rng(config.seed)  # the first thing drawn is what is learned later
         x, targets, *_ = separable_points(config.n_example, n_input, config.distance, rng)
@@ -63,7 +63,7 @@ def main(config: Config) -> dict[str, Any]:
         found = summary(right)
         shares = (float(targets.mean()), *(found[key] for key in ("mean", "least", "most")))
         print(f"{n_input:6}{shares[0]:19.1%}{shares[1]:18.1%}{shares[2]:7.1%}", end="")
-        print(f"{shares[3]:6.1%}{found['share_with_95_percent']:25.1%}")
+        print(f"{shares[3]:7.1%}{found['share_with_95_percent']:25.1%}")
         metrics["inputs"].append({"n_input": n_input, **found})
         if n_input == 2:
             metrics["class_1"] = round(shares[0], 4)
