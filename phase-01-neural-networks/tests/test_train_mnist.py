@@ -10,7 +10,7 @@ import pytest
 
 from journal import data
 from phase01.mlp import MLP, MLPConfig
-from phase01.train_mnist import Config, Images, confusion_matrix, judged, main, tiles, work
+from phase01.train_mnist import Config, Images, judged, main, tiles, work
 
 TIMES = ("training_seconds", "images_per_second")
 
@@ -123,17 +123,6 @@ def test_mnist_is_read_by_a_small_network_after_one_epoch(tmp_path, monkeypatch)
     metrics = main(Config(hidden=(32,), n_epoch=1, validate=True))
     assert metrics["n_train"] == 50_000
     assert metrics["accuracy"] > 0.93
-
-
-def test_confusion_matrix_has_a_row_for_each_class_and_a_column_for_each_answer():
-    labels = np.array([0, 2, 2, 2, 1], np.uint8)
-    answers = np.array([0, 1, 1, 2, 0])
-    assert confusion_matrix(labels, answers, 4).tolist() == [
-        [1, 0, 0, 0],
-        [1, 0, 0, 0],
-        [0, 2, 1, 0],
-        [0, 0, 0, 0],
-    ]
 
 
 def test_worst_mistake_comes_first_and_a_class_without_images_has_no_accuracy():

@@ -32,6 +32,7 @@ from matplotlib.figure import Figure
 from journal import data, plotting, record, script
 from phase00.probability import softmax
 from phase01.cnn import CNN, CNNConfig, conv_parameters, dense_parameters, n_multiply_add
+from phase01.evaluation import confusion_matrix, require_finite
 from phase01.images import (
     CIFAR10_NAMES,
     CIFAR10_SHAPE,
@@ -45,7 +46,6 @@ from phase01.images import (
 )
 from phase01.optimizers import SGD
 from phase01.schedules import cosine
-from phase01.train_mnist import confusion_matrix, require_finite
 
 ARCHIVE, RECORDS = "cifar-10-binary", "cifar-10"  # sets of the registry
 FILES = {"train": [f"data_batch_{i}.bin.xz" for i in range(1, 6)], "test": ["test_batch.bin.xz"]}

@@ -34,6 +34,7 @@ from matplotlib.figure import Figure
 
 from journal import data, plotting, record, script
 from phase00.probability import log_softmax
+from phase01.evaluation import confusion_matrix, require_finite
 from phase01.idx import labeled_images, read_split
 from phase01.mlp import MLP, MLPConfig
 from phase01.optimizers import SGD
@@ -260,14 +261,6 @@ def train_epoch(
     return losses
 
 
-def require_finite(loss: float, n_steps: int) -> None:
-    """ValueError where the loss is no number any more: what follows would be none either."""
-    if not math.isfinite(loss):
-        raise ValueError(
-            f"the loss is {loss} after {n_steps} steps: the run has diverged; lower learning_rate"
-        )
-
-
 # ---- judging -----------------------------------------------------------------------------
 
 
@@ -308,12 +301,6 @@ def judged(model: MLP, images: Images) -> dict[str, Any]:
             for i in worst
         ],
     }
-
-
-def confusion_matrix(labels: np.ndarray, answers: np.ndarray, n_class: int) -> np.ndarray:
-    """How many images of each class (row) were taken for each class (column)."""
-    pairs = labels.astype(np.int64) * n_class + answers  # (N,)
-    return np.bincount(pairs, minlength=n_class**2).reshape(n_class, n_class)  # (V, V)
 
 
 def work(shape: MLPConfig, batch_size: int) -> dict[str, int]:
