@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+import numpy as np
 from matplotlib import rc_context, style
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
@@ -88,6 +90,28 @@ def figure(
     drawn = Figure(figsize=(width, height))
     FigureCanvasAgg(drawn)
     return drawn, drawn.subplots(rows, columns)
+
+
+def draw_line(ax: Axes, weight: np.ndarray, bias: float, **style: Any) -> None:
+    """The line w.x + b = 0, from its point nearest to the origin; none where w is zero."""
+    if weight.any():
+        nearest = -bias * weight / (weight @ weight)
+        along = np.array([-weight[1], weight[0]])
+        ax.axline(tuple(nearest), tuple(nearest + along), **style)
+
+
+def draw_points(ax: Axes, x: np.ndarray, targets: np.ndarray, size: int) -> None:
+    """Examples from above: a disc where the target is 1, a ring where it is 0."""
+    for target, fill in ((1, INK), (0, CARD)):
+        chosen = x[targets == target]
+        ax.scatter(
+            *chosen.T,
+            s=size,
+            facecolor=fill,
+            edgecolor=INK,
+            label=f"target {target}",
+            zorder=3,
+        )
 
 
 def save(figure: Figure, path: str | Path) -> Path:

@@ -205,3 +205,25 @@ def test_saving_refuses_what_is_no_svg_and_what_has_no_title(tmp_path: Path) -> 
     figure.suptitle("Whole\nfigure")
     text = plotting.save(figure, tmp_path / "made" / "loss.svg").read_text(encoding="utf-8")
     assert '<title id="title">Whole figure</title>' in text
+
+
+def test_line_goes_through_the_points_where_the_sum_is_zero() -> None:
+    _, ax = plotting.figure()
+    weight, bias = np.array([3.0, 4.0]), -10.0
+    plotting.draw_line(ax, weight, bias)
+    (line,) = ax.lines
+    first, second = (np.array(point) for point in (line.get_xy1(), line.get_xy2()))
+    assert not np.allclose(first, second)
+    np.testing.assert_allclose([weight @ first + bias, weight @ second + bias], 0, atol=1e-12)
+    plotting.draw_line(ax, np.zeros(2), 1.0)
+    assert len(ax.lines) == 1
+
+
+def test_points_of_each_class_are_a_group_with_its_name() -> None:
+    _, ax = plotting.figure()
+    x = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
+    plotting.draw_points(ax, x, np.array([1, 0, 1]), size=9)
+    found = {
+        group.get_label(): np.asarray(group.get_offsets()).tolist() for group in ax.collections
+    }
+    assert found == {"target 1": [[0, 1], [4, 5]], "target 0": [[2, 3]]}

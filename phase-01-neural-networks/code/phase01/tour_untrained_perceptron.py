@@ -22,7 +22,6 @@ from matplotlib.axes import Axes
 
 from journal import plotting, record, script
 from phase01.perceptron import predict, separable_points
-from phase01.train_gates import draw_line, draw_points
 
 N_INPUT = (2, 100)  # in the plane, and with many inputs
 SHOWN = 150  # points in the picture
@@ -114,9 +113,9 @@ def print_negative(x: np.ndarray, targets: np.ndarray, weight: np.ndarray, bias:
 def draw_lines(ax: Axes, x: np.ndarray, targets: np.ndarray, *draws: np.ndarray) -> None:
     """Some of the points, the first lines that cross them, and how much is right under each."""
     crossing = ((w, b, r) for w, b, r in zip(*draws, strict=True) if abs(b) < np.abs(w).sum() / 2)
-    draw_points(ax, x[:SHOWN], targets[:SHOWN], size=14)
+    plotting.draw_points(ax, x[:SHOWN], targets[:SHOWN], size=14)
     for (weight, bias, right), colour in zip(crossing, plotting.PALETTE[:4], strict=False):
-        draw_line(ax, weight, bias, color=colour, label=f"{right:.0%} right")
+        plotting.draw_line(ax, weight, bias, color=colour, label=f"{right:.0%} right")
     ax.set(title="Random lines on one set of points", xlabel="$x_1$", ylabel="$x_2$")
     ax.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal")
     ax.grid(visible=False)

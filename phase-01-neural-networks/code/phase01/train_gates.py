@@ -194,12 +194,12 @@ def draw_gates(histories: dict[str, History], gates: dict[str, Any]) -> Figure:
             draw_side_of_one(ax, history.weights[-1], history.biases[-1])
         passed = list(zip(history.weights[:SHOWN], history.biases[:SHOWN], strict=True))
         for alpha, line in zip(np.linspace(0.2, 0.9, len(passed)), passed, strict=True):
-            draw_line(ax, *line, color=plotting.PALETTE[0], linewidth=1, alpha=alpha)
+            plotting.draw_line(ax, *line, color=plotting.PALETTE[0], linewidth=1, alpha=alpha)
         for number, (*weight, bias) in enumerate(final, start=1):
-            draw_line(ax, np.array(weight), bias, color=plotting.PALETTE[1], linewidth=2)
+            plotting.draw_line(ax, np.array(weight), bias, color=plotting.PALETTE[1], linewidth=2)
             if cycle:
                 number_line(ax, np.array(weight), bias, number)
-        draw_points(ax, *gate(name), size=60)
+        plotting.draw_points(ax, *gate(name), size=60)
         ax.set(title=title, xlabel="$x_1$", xlim=LIMITS, ylim=LIMITS, aspect="equal")
         ax.set(xticks=(-1, 0, 1), yticks=(-1, 0, 1))
         ax.grid(visible=False)
@@ -208,14 +208,6 @@ def draw_gates(histories: dict[str, History], gates: dict[str, Any]) -> Figure:
         axes[1].plot([], [], color=plotting.PALETTE[colour], label=label)
     figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
-
-
-def draw_line(ax: Axes, weight: np.ndarray, bias: float, **style: Any) -> None:
-    """The line w.x + b = 0, from its point nearest to the origin; none where w is zero."""
-    if weight.any():
-        nearest = -bias * weight / (weight @ weight)
-        along = np.array([-weight[1], weight[0]])
-        ax.axline(tuple(nearest), tuple(nearest + along), **style)
 
 
 def number_line(ax: Axes, weight: np.ndarray, bias: float, number: int) -> None:
@@ -240,20 +232,6 @@ def draw_side_of_one(ax: Axes, weight: np.ndarray, bias: float) -> None:
         levels = [0, float(scores.max())]
         ax.contourf(
             *np.moveaxis(grid, -1, 0), scores, levels, colors=plotting.PALETTE[1], alpha=0.15
-        )
-
-
-def draw_points(ax: Axes, x: np.ndarray, targets: np.ndarray, size: int) -> None:
-    """Examples from above: a disc where the target is 1, a ring where it is 0."""
-    for target, fill in ((1, plotting.INK), (0, plotting.CARD)):
-        chosen = x[targets == target]
-        ax.scatter(
-            *chosen.T,
-            s=size,
-            facecolor=fill,
-            edgecolor=plotting.INK,
-            label=f"target {target}",
-            zorder=3,
         )
 
 

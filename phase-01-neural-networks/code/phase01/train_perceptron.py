@@ -22,7 +22,6 @@ from matplotlib.figure import Figure
 from journal import plotting, record, script
 from phase01.perceptron import History, predict, separable_points, train
 from phase01.tour_untrained_perceptron import SHOWN, shares_right
-from phase01.train_gates import draw_line, draw_points
 
 ENOUGH = 0.95  # of the held-out points, which the milestone asks for
 
@@ -176,13 +175,13 @@ def draw_boundaries(
     plane: tuple[np.ndarray, float],
 ) -> None:
     """Points with the line before learning, after it, and the one they were drawn with."""
-    draw_points(ax, x, targets, size=14)
+    plotting.draw_points(ax, x, targets, size=14)
     lines = [(w, float(b)) for w, b in zip(history.weights, history.biases, strict=True)]
     for weight, bias in lines[1:-1]:
-        draw_line(ax, weight, bias, color=plotting.PALETTE[4], linewidth=0.5, alpha=0.3)
+        plotting.draw_line(ax, weight, bias, color=plotting.PALETTE[4], linewidth=0.5, alpha=0.3)
     named = (("random start", lines[0]), ("learned", lines[-1]), ("behind the points", plane))
     for (label, line), colour, dash in zip(named, (3, 1, 0), ("-", "-", "--"), strict=True):
-        draw_line(ax, *line, color=plotting.PALETTE[colour], linestyle=dash, label=label)
+        plotting.draw_line(ax, *line, color=plotting.PALETTE[colour], linestyle=dash, label=label)
     ax.set(title="The line as it moves", xlabel="$x_1$", ylabel="$x_2$")
     ax.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal")
     ax.grid(visible=False)

@@ -27,7 +27,6 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from journal import plotting, record, script
-from phase01.train_gates import draw_line
 from phase01.xor import INPUTS, TARGETS, forward, gradients, sigmoid, train, train_one_layer
 
 N_HIDDEN = 2  # of the network that is watched and drawn
@@ -276,7 +275,7 @@ def draw_hidden(history: dict[str, np.ndarray]) -> Figure:
     weight1, bias1, weight2, bias2 = (history[name][-1] for name in NAMES)
     for unit in range(N_HIDDEN):
         style = {"color": plotting.PALETTE[unit], "label": f"unit {unit + 1} is at 1/2"}
-        draw_line(axes[0], weight1[unit], float(bias1[unit]), **style)
+        plotting.draw_line(axes[0], weight1[unit], float(bias1[unit]), **style)
     draw_examples(axes[0], INPUTS)
     axes[0].set(title="Inputs: two lines", xlabel="$x_1$", ylabel="$x_2$")
     epochs = range(len(history["loss"]))
@@ -284,7 +283,7 @@ def draw_hidden(history: dict[str, np.ndarray]) -> Figure:
     paths = np.array([forward(INPUTS, *each)[0] for each in params])  # (epochs, 4, 2)
     for path in paths.transpose(1, 0, 2):
         axes[1].plot(*path.T, color=plotting.PALETTE[4], linewidth=1)
-    draw_line(
+    plotting.draw_line(
         axes[1], weight2[0], float(bias2[0]), color=plotting.PALETTE[2], label="the answer is 1/2"
     )
     draw_examples(axes[1], paths[-1])
