@@ -127,8 +127,8 @@ def test_message_says_how_many_bytes_were_expected_and_are_there():
 
 
 @pytest.mark.parametrize("length", [4, 9, 15])
-def test_message_says_how_many_bytes_of_a_header_are_there(length):
-    with pytest.raises(ValueError, match=rf"\b{length}\b"):
+def test_message_says_how_many_bytes_of_a_header_are_there_and_should_be(length):
+    with pytest.raises(ValueError, match=rf"(?=.*\b{length}\b)(?=.*\b16\b)"):
         idx_from_bytes(PIXELS[:length])
 
 
@@ -159,6 +159,8 @@ def test_as_many_labels_as_images_are_asked_for():
         (PIXELS, PIXELS, "labels"),
         (idx(13, (1, 1, 2), [1.0, 2.0]), idx(8, (1,), [1]), "images"),
         (PIXELS, idx(12, (2,), [1, 2]), "labels"),
+        (PIXELS[:-1], LABELS, "images"),
+        (PIXELS, LABELS[:-1], "labels"),
     ],
 )
 def test_files_of_another_kind_are_refused_by_name(images, labels, wrong):

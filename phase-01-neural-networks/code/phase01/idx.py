@@ -45,7 +45,7 @@ def idx_from_bytes(content: bytes, name: str = "the idx data") -> Shaped[np.ndar
 
     It is a new array in this machine's byte order. `name` stands in messages. Raises ValueError
     where the bytes are not idx, and where they are not all of it, or more: then the message says
-    how many there are, and how many there should be.
+    how many there are, and how many there should be (of a header that is cut short: in the header).
     """
     content = _unpacked(content, name)
     dtype, sizes = _header(content, name)
