@@ -11,6 +11,7 @@ where that font is missing. Left out: themes, interactive windows, raster images
 import io
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -20,6 +21,7 @@ from matplotlib import rc_context, style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.rcsetup import cycler
 
 from journal.record import replace_file
@@ -112,6 +114,49 @@ def draw_points(ax: Axes, x: np.ndarray, targets: np.ndarray, size: int) -> None
             label=f"target {target}",
             zorder=3,
         )
+
+
+def draw_weights(
+    ax: Axes, weights: np.ndarray, rows: Sequence[str], columns: Sequence[str], size: float = 9
+) -> AxesImage:
+    """Weights from 0 to 1 (rows, columns) as a heat map, with these labels of `size` points.
+
+    Of attention's weights a row is a position that looks, a column one that is looked at.
+    """
+    image = ax.imshow(weights, vmin=0, vmax=1)
+    ax.grid(visible=False)
+    ax.set_xticks(range(len(columns)), columns, fontsize=size)
+    ax.set_yticks(range(len(rows)), rows, fontsize=size)
+    return image
+
+
+def draw_heads(
+    kinds: Mapping[str, tuple[Sequence[np.ndarray], Sequence[str], Sequence[str]]], title: str
+) -> Figure:
+    """All weights of a model for one example: a row of heat maps for each layer, a map for a head.
+
+    For each kind of attention the weights of its layers, (H, rows, columns) each, and the labels of
+    rows and columns, which stand once: beside the first head, and under the kind's last layer.
+    """
+    lines = [
+        (f"{kind}\nlayer {layer + 1}", weights, rows, columns if layer == len(layers) - 1 else ())
+        for kind, (layers, rows, columns) in kinds.items()
+        for layer, weights in enumerate(layers)
+    ]
+    longest = max(max(weights.shape[1:]) for _, weights, _, _ in lines)
+    height = 1 + (0.8 + 0.12 * longest) * len(lines)
+    drawn, axes = figure(8.0, height, rows=len(lines), columns=len(lines[0][1]))
+    drawn.suptitle(title)
+    axes = np.reshape(axes, (len(lines), -1))
+    for of_layer, (name, weights, rows, columns) in zip(axes, lines, strict=True):
+        for head, ax in enumerate(of_layer):
+            draw_weights(ax, weights[head], () if head else rows, columns, size=7)
+            ax.set_aspect("auto")
+            ax.tick_params(axis="x", rotation=90 if max(map(len, columns), default=0) > 2 else 0)
+        of_layer[0].set_ylabel(name, fontsize=8)
+    for head, ax in enumerate(axes[0]):
+        ax.set_title(f"head {head + 1}", fontsize=8)
+    return drawn
 
 
 def save(figure: Figure, path: str | Path) -> Path:

@@ -219,6 +219,36 @@ def test_line_goes_through_the_points_where_the_sum_is_zero() -> None:
     assert len(ax.lines) == 1
 
 
+def test_heat_map_of_weights_goes_from_zero_to_one_with_a_label_for_each_row_and_column() -> None:
+    _, ax = plotting.figure()
+    image = plotting.draw_weights(ax, np.full((2, 3), 0.4), ["a", "b"], ["c", "d", "e"], size=6)
+    assert image.get_clim() == (0, 1)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["c", "d", "e"]
+    assert ax.get_xticklabels()[0].get_fontsize() == 6
+
+
+@pytest.mark.parametrize(("n_layer", "n_head"), [(2, 3), (1, 1), (2, 1), (1, 3)])
+def test_every_layer_and_head_has_a_map_and_labels_stand_once(n_layer: int, n_head: int) -> None:
+    own, across = np.zeros((n_head, 4, 4)), np.ones((n_head, 4, 2))
+    read, given = ["1", "2"], ["<START>", "a", "b", "c"]
+    kinds = {"own": ([own] * n_layer, given, given), "across": ([across] * n_layer, given, read)}
+    figure = plotting.draw_heads(kinds, "a title")
+    assert figure.get_suptitle() == "a title"
+    maps = np.array(figure.axes).reshape(2, n_layer, n_head)
+    assert [ax.images[0].get_size() for ax in maps[:, 0, 0]] == [(4, 4), (4, 2)]
+    for kind, layer, head in np.ndindex(maps.shape):
+        ax = maps[kind, layer, head]
+        below = [label.get_text() for label in ax.get_xticklabels()]
+        assert below == ((given, read)[kind] if layer == n_layer - 1 else [])
+        beside = [label.get_text() for label in ax.get_yticklabels()]
+        assert beside == ([] if head else given)
+    assert maps[1, -1, 0].get_ylabel() == f"across\nlayer {n_layer}"
+    assert maps[0, 0, -1].get_title(loc="left") == f"head {n_head}"
+    assert {label.get_rotation() for label in maps[0, -1, 0].get_xticklabels()} == {90}
+    assert {label.get_rotation() for label in maps[1, -1, 0].get_xticklabels()} == {0}
+
+
 def test_points_of_each_class_are_a_group_with_its_name() -> None:
     _, ax = plotting.figure()
     x = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])

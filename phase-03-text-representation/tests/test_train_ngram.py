@@ -56,6 +56,18 @@ def test_sizes_settings_and_samples_are_returned(ran):
     assert ElementTree.parse(picture).getroot().tag.endswith("svg")
 
 
+def test_word_of_one_context_is_told_from_a_word_of_many(monkeypatch, tmp_path):
+    once = [["QUEEN", "ELIZABETH", "my", "lord"] for _ in range(6)]
+    many = [[f"w{n}", "nothing", "my", "lord"] for n in range(6)]
+    monkeypatch.setattr(train_ngram, "read_sentences", lambda source, novel: (once + many) * 2)
+    monkeypatch.chdir(tmp_path)
+    found = main(replace(SMALL, min_count=1))["one_context"]
+    words = found["ELIZABETH"], found["nothing"]
+    assert [(one["count"], one["words_before"]) for one in words] == [(12, 1), (7, 6)]
+    ratios = [words[0][kind] / words[1][kind] for kind in ("back-off", "Kneser-Ney")]
+    assert ratios[0] > 1 > ratios[1]
+
+
 def test_same_seed_gives_the_same_run_and_another_seed_other_samples(ran):
     again, other = main(SMALL), main(replace(SMALL, seed=1))
     for name in set(again) - set(TIMES):

@@ -37,6 +37,7 @@ from phase03.word_tokenizer import words
 
 SHAKESPEARE = "tinyshakespeare/input.txt"
 LINE_END = "\n"
+COMPARED, CONTEXT = ("ELIZABETH", "nothing"), "my"  # never seen after CONTEXT
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ def main(config: Config) -> dict[str, Any]:
         "perplexity": perplexities,
         "settings": {kind: [best.setting for best in row] for kind, row in chosen.items()},
         "estimated_discounts": [round(discount, 4) for discount in KneserNey(counts).discounts],
+        "one_context": one_context(counts) if config.n > 1 else {},
         "samples": samples,
         "cpu_seconds": round(time.process_time() - started_cpu, 2),
     }
@@ -197,6 +199,27 @@ def choose(kind: str, counts: NGramCounts, n: int, validation: Text, config: Con
     settings = config.ks if kind == "add-k" else (None, *config.discounts)
     tried = [Chosen(setting, KINDS[kind](counts, setting, n)) for setting in settings]
     return min(tried, key=lambda one: one.model.perplexity(validation))
+
+
+def one_context(counts: NGramCounts) -> dict[str, dict[str, float]]:
+    """Two words, one of which comes after one other word only: counts, and what bigrams say of it.
+
+    The probabilities are those after a word that neither was seen after. Of another text than
+    Shakespeare's plays the words may be unknown, and are left out.
+    """
+    known = [word for word in COMPARED if word in counts.vocabulary.ids]
+    models = {"back-off": BackOff(counts, n=2), "Kneser-Ney": KneserNey(counts, n=2)}
+    ids = np.array(counts.vocabulary.encode(known), dtype=np.int64)
+    rows = counts.find(1, np.zeros_like(ids), ids)
+    found: dict[str, dict[str, float]] = {}
+    for word, row in zip(known, rows, strict=True):
+        found[word] = {
+            "count": int(counts.orders[1].counts[row]),
+            "words_before": int(counts.continuations(1)[row]),
+        }
+        for kind, model in models.items():
+            found[word][kind] = float(f"{model.probability(word, [CONTEXT]):.4g}")
+    return found
 
 
 def write(models: list[NGramModel], config: Config) -> list[str]:

@@ -22,7 +22,9 @@ last state. Their output layer has a maxout of state, context and symbol before;
 h_t (equation 5 of Luong et al. 2015), so that the models differ in the attention alone. Luong et
 al.: four layers, the source in reversed order, and *input feeding* (h_(t-1) is part of the next
 input); here it is one layer, the order as it is, and no input feeding, which would force his
-decoder to go step by step too. Decoding is greedy, where both papers search with a beam.
+decoder to go step by step too. Dropout is on the memory and on h_t, Luong et al. have it in the
+LSTMs; the output layer has a bias, their equation 6 none. Decoding is greedy, where Bahdanau et al.
+search with a beam.
 
 Parameters are phase 2's (`phase02.seq2seq`), and beside them
 

@@ -15,8 +15,11 @@ too (appendix A.1.2); that is why the score comes in two halves here:
 `additive_scores_forward` is the one after the other. `attend_forward` makes the weights and the
 context of any scores, and serves Luong's (`phase04.luong`) as well.
 
-Paper and our code: the equations are those of section 3.1 and appendix A.1.2, without biases, as
-there. What asks and what is read is for the model to decide: `phase04.attentive_seq2seq`.
+Paper and our code: the context and the weights are equations 5 and 6 of section 3.1, the score is
+that of appendix A.1.2, which has no number. The paper leaves biases out of its equations, for
+readability; here the score has none. It begins v at zero, so that the first contexts are plain
+means, and W and U near zero; here all three begin as torch's linear layers. What asks and what is
+read is for the model to decide: `phase04.attentive_seq2seq`.
 
 The parameters have the names of three torch.nn.Linear without bias:
 

@@ -12,8 +12,10 @@ pair, and hold T*S numbers where the network holds T*S*A.
 A matrix times two stacked vectors is the sum of two products: W [s; h] = W_s s + W_h h, where W_s
 is the left part of W. So concat is Bahdanau's score with other names, and it is computed so.
 
-Paper and our code: the scores are those of section 3.1 (global attention), in its order of the
-factors. Left out: its `location` score, which does not look at the source, and local attention.
+Paper and our code: the scores are those of section 3.1 (global attention), which have no number, in
+its order of the factors; the weights made of them are equation 7. In concat the paper kept a part
+of W at the identity (footnote 15); here all of it is learned. Left out: the `location` score of
+equation 8, which does not look at the source, and local attention (section 3.2).
 
 The parameters have the names of torch.nn.Linear without bias; general's matrix turns keys into the
 width of the queries.

@@ -165,8 +165,8 @@ def draw_head(ax: Axes, title: str, weights: np.ndarray, batch: Any) -> None:
         f"{chr(ord('a') + letter)}{digit}"
         for letter, digit in zip(batch.letters[0], batch.digits[0], strict=True)
     ]
-    ax.imshow(weights, vmin=0, vmax=1, aspect="auto")
-    ax.grid(visible=False)
+    plotting.draw_weights(ax, weights, labels[n_letters:], labels)
+    ax.set_aspect("auto")
     marks = ((PREVIOUS, "s", "the position before"), (MATCHING, "o", "the same letter"))
     for place, marker, name in marks:
         ax.plot(
@@ -181,8 +181,6 @@ def draw_head(ax: Axes, title: str, weights: np.ndarray, batch: Any) -> None:
             label=name,
         )
     ax.set(title=title, ylabel="query")
-    ax.set_xticks(range(2 * n_letters), labels)
-    ax.set_yticks(range(n_letters), labels[n_letters:])
 
 
 if __name__ == "__main__":

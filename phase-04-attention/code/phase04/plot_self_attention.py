@@ -140,12 +140,9 @@ def draw_weights(ax: Axes, title: str, weights: np.ndarray, batch: LookupBatch) 
         f"{chr(ord('a') + letter)}{digit}"
         for letter, digit in zip(batch.letters[0], batch.digits[0], strict=True)
     ]
-    ax.imshow(weights, vmin=0, vmax=1)
-    ax.grid(visible=False)
+    plotting.draw_weights(ax, weights, labels, labels, size=7)
     ax.axhline(len(weights) / 2 - 0.5, color="#D55E00", linewidth=1.2)
     ax.set(title=title, xlabel="key")
-    ax.set_xticks(range(len(labels)), labels, fontsize=7)
-    ax.set_yticks(range(len(labels)), labels, fontsize=7)
 
 
 if __name__ == "__main__":

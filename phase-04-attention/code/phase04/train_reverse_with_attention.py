@@ -188,12 +188,10 @@ def draw_alignments(model: AttentiveSeq2Seq, config: Config) -> Any:
         written = model.greedy(example.source, example.source_mask, length + 1)  # (1, T)
         counts = np.ones_like(written, dtype=bool)
         weights = model.alignments(example.source, example.source_mask, written, counts)[0]
-        picture = ax.imshow(weights, vmin=0, vmax=1)
         names = [str(symbol) if symbol < N_DIGITS else "end" for symbol in written[0]]
-        ax.set_xticks(range(length), [str(digit) for digit in example.source[0]])
-        ax.set_yticks(range(len(names)), names)
+        digits = [str(digit) for digit in example.source[0]]
+        picture = plotting.draw_weights(ax, weights, names, digits)
         ax.set(title=f"{length} digits", xlabel="read", ylabel="written")
-        ax.grid(False)
     figure.colorbar(picture, ax=axes, label="weight", shrink=0.7)
     return figure
 
