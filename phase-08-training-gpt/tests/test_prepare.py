@@ -261,12 +261,16 @@ def test_max_tokens_of_a_single_text_keeps_its_validation_part(books, config, sm
     assert all_tokens(config.out, "val").tolist() == all_tokens(whole.out, "val").tolist()
 
 
-@pytest.mark.parametrize("start_method", ["spawn", "fork"])
-def test_several_processes_write_the_same_bytes(config, small_batches, start_method):
+# kind, and how processes are started
+SEVERAL = [("char", "spawn"), ("char", "fork"), ("bpe", "spawn")]
+
+
+@pytest.mark.parametrize(("kind", "start_method"), SEVERAL)
+def test_several_processes_write_the_same_bytes(config, small_batches, kind, start_method):
     if start_method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"this system has no {start_method}")
-    prepare.prepare(replace(config, tokenizer="char"), quiet=True)
-    several = replace(config, tokenizer="char", out=config.out.with_name("several"), workers=2)
+    prepare.prepare(replace(config, tokenizer=kind), quiet=True)
+    several = replace(config, tokenizer=kind, out=config.out.with_name("several"), workers=2)
     prepare.prepare(replace(several, start_method=start_method), quiet=True)
     assert content(several.out) == content(config.out)
 
@@ -317,6 +321,55 @@ def few_documents(config, books, small_batches, monkeypatch):
     return replace(config, shard_tokens=500)
 
 
+# Merges
+
+
+def test_merges_are_learned_from_the_training_split_alone(config):
+    config = replace(config, tokenizer="bpe", vocab_size=330)
+    prepare.prepare(config, quiet=True)
+    found = {name: documents_of(config.out, name) for name in ("train", "val", "test")}
+    whole = "\n".join(DOCUMENTS[::-1])
+    assert sorted(chain.from_iterable(found.values())) == sorted([*DOCUMENTS, whole])
+    expected = tokenizers.BPETokenizer.from_texts(found["train"], 330)
+    manifest = Manifest.read(config.out)
+    assert manifest.tokenizer == expected.to_dict()
+    assert manifest.vocab_size == 330
+    for name, documents in found.items():
+        ids = [[329, *expected.encode(document).tolist()] for document in documents]
+        assert all_tokens(config.out, name).tolist() == list(chain.from_iterable(ids))
+        assert manifest.splits[name].bytes == sum(len(d.encode()) for d in documents)
+
+
+def test_merges_of_a_single_text_are_those_of_its_first_part(config, books, monkeypatch):
+    monkeypatch.setattr(tokenizers, "PIECE_CHARACTERS", 40)
+    text = (books / "b.txt").read_text()
+    config = replace(config, tokenizer="bpe", vocab_size=300, files=(str(books / "b.txt"),))
+    prepare.prepare(replace(config, max_tokens=100), quiet=True)
+    train = text[: int(len(text) * (1 - 0.2 - 0.1))]
+    expected = tokenizers.BPETokenizer.from_texts([train], 300)
+    assert Manifest.read(config.out).tokenizer == expected.to_dict()
+    assert len(all_tokens(config.out, "train")) == 100
+
+
+def test_another_vocabulary_is_another_preparation(config, capsys):
+    config = replace(config, tokenizer="bpe", vocab_size=300)
+    prepare.prepare(config)
+    assert "learned 300 byte pair tokens from the training text" in capsys.readouterr().out
+    prepare.prepare(config)
+    assert "is prepared already" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="was prepared with vocab_size = 300, not 1024"):
+        prepare.prepare(replace(config, vocab_size=None))
+    assert "--vocab-size 300" in Manifest.read(config.out).advice(config.out)
+    assert prepare.PrepareConfig(tokenizer="bpe").folder == Path("data/python-docs-bpe")
+    named = prepare.PrepareConfig(tokenizer="bpe", vocab_size=512)
+    assert named.folder == Path("data/python-docs-bpe-512")
+
+
+@pytest.mark.kept
+def test_requests_of_other_tokenizers_are_what_they_were_before_there_were_merges():
+    assert "vocab_size" not in PrepareConfig(tokenizer="char").request()
+
+
 @NEEDS_FORK
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_at_any_step_and_continued_gives_the_same_bytes(few_documents, after):
@@ -337,8 +390,11 @@ def test_killed_at_any_step_and_continued_gives_the_same_bytes(few_documents, af
 
 
 @NEEDS_FORK
-def test_killed_again_and_again_it_comes_to_the_same_end(few_documents):
+@pytest.mark.parametrize("kind", ["bytes", "bpe"])
+def test_killed_again_and_again_it_comes_to_the_same_end(few_documents, kind):
     config = few_documents
+    if kind == "bpe":  # shards of about as much text
+        config = replace(config, tokenizer=kind, vocab_size=270, shard_tokens=350)
     prepare.prepare(config, quiet=True)
     again = replace(config, out=config.out.with_name("again"))
     kills = 0
@@ -776,7 +832,7 @@ def test_disk_that_is_too_small_is_seen_before_the_start(config, monkeypatch):
     assert not config.out.exists()
 
 
-@pytest.mark.parametrize("tokenizer", ["char", "bytes"])
+@pytest.mark.parametrize("tokenizer", ["char", "bytes", "bpe"])
 @pytest.mark.parametrize("text", ["", "\n"])
 def test_source_without_text_is_refused(config, tmp_path, text, tokenizer):
     (tmp_path / "empty.jsonl").write_text(text)
@@ -802,6 +858,8 @@ def test_too_few_documents_for_validation_are_refused(config, tmp_path):
         ({"shard_tokens": 0}, "shard_tokens is 0"),
         ({"shard_tokens": 2**31}, "int32"),
         ({"workers": 0}, "workers is 0"),
+        ({"vocab_size": 300}, "the vocabulary of the tokenizer bytes cannot be chosen"),
+        ({"tokenizer": "bpe", "vocab_size": 256}, "must be from 257"),
         ({"val_fraction": 1.0}, "val_fraction is 1.0"),
         ({"val_fraction": 0.6, "test_fraction": 0.5}, "leave nothing to train on"),
         ({"source": "shakespear"}, "unknown; did you mean shakespeare"),
@@ -824,11 +882,12 @@ def test_second_preparation_of_a_folder_waits_and_gives_up(config, monkeypatch):
         prepare.prepare(config, quiet=True)
 
 
-def test_characters_of_a_hub_set_are_refused(config, monkeypatch):
+@pytest.mark.parametrize(("kind", "what"), [("char", "characters"), ("bpe", "merges")])
+def test_what_a_hub_set_would_be_read_twice_for_is_refused(config, monkeypatch, kind, what):
     remote = replace(prepare.open_source("files", config.files), remote=True)
     monkeypatch.setattr(prepare, "open_source", lambda *_: remote)
-    with pytest.raises(ValueError, match="downloading it twice"):
-        prepare.prepare(replace(config, tokenizer="char"), quiet=True)
+    with pytest.raises(ValueError, match=rf"first to learn its {what}, .*downloading it twice"):
+        prepare.prepare(replace(config, tokenizer=kind), quiet=True)
 
 
 def test_mistake_on_the_command_line_is_exit_code_2(tmp_path, capsys):

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 
@@ -7,8 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from journal import data
+from phase03.bpe import ByteLevelBPE
 from phase08 import tokenizers
-from phase08.tokenizers import ByteTokenizer, CharTokenizer, GPT2Tokenizer
+from phase08.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, GPT2Tokenizer
 
 NASTY = [
     "Hello,",
@@ -31,6 +33,17 @@ NASTY = [
 ]
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 WORDS = st.text(st.sampled_from(" \n\t\u00a0\u2028\x1cab1!'s東\u0301"), max_size=60)
+
+
+SENTENCES = [
+    "the cat sat on the mat, and ate the rat.\n",
+    "  don't 've 's 12 123 1234  naïve 東京\n\n",
+]
+
+
+@pytest.fixture(scope="module")
+def bpe():
+    return BPETokenizer.from_texts(SENTENCES * 3, 300)
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +75,9 @@ def test_nasty_texts_come_back_from_gpt2_and_equal_tiktoken(gpt2, text):
 
 
 @pytest.mark.parametrize("text", NASTY)
-def test_nasty_texts_come_back_from_bytes_and_chars(text):
-    for tokenizer in (ByteTokenizer(), CharTokenizer.from_text([text])):
+def test_nasty_texts_come_back_from_bytes_chars_and_byte_pairs(bpe, text):
+    learned = BPETokenizer.from_texts([text], 280)
+    for tokenizer in (ByteTokenizer(), CharTokenizer.from_text([text]), bpe, learned):
         ids = tokenizer.encode(text)
         assert ids.dtype == np.uint16
         assert tokenizer.decode(ids) == text
@@ -73,8 +87,8 @@ def test_nasty_texts_come_back_from_bytes_and_chars(text):
 
 @given(TEXT)
 @settings(deadline=None)
-def test_token_bytes_add_up_to_the_utf8_length(gpt2, text):
-    for tokenizer in (gpt2, ByteTokenizer(), CharTokenizer.from_text([text])):
+def test_token_bytes_add_up_to_the_utf8_length(gpt2, bpe, text):
+    for tokenizer in (gpt2, bpe, ByteTokenizer(), CharTokenizer.from_text([text])):
         lengths = tokenizer.token_bytes()
         assert lengths.shape == (tokenizer.vocab_size,)
         assert lengths[tokenizer.end_of_text] == 0
@@ -96,13 +110,14 @@ def test_gpt2_token_bytes_count_arbitrary_bytes(gpt2, content):
 @example([" ", " ", " x"], 1)
 @example(["don'", "t ", "stop"], 3)
 @settings(deadline=None, max_examples=300)
-def test_pieces_encode_as_the_whole(gpt2, parts, size):
+def test_pieces_encode_as_the_whole(gpt2, bpe, parts, size):
     whole = "".join(parts)
     pieces = list(tokenizers.pieces(parts, size))
     assert "".join(pieces) == whole
     assert all(pieces)
-    encoded = [i for piece in pieces for i in gpt2.encode(piece).tolist()]
-    assert encoded == gpt2.encode(whole).tolist()
+    for tokenizer in (gpt2, bpe, BPETokenizer.from_texts([whole], 270)):
+        encoded = [i for piece in pieces for i in tokenizer.encode(piece).tolist()]
+        assert encoded == tokenizer.encode(whole).tolist()
 
 
 def test_pieces_are_as_small_as_the_text_allows():
@@ -160,17 +175,70 @@ def test_id_beyond_the_vocabulary_is_refused(bad):
         ByteTokenizer().decode([1, bad])
 
 
-def test_half_a_surrogate_pair_becomes_a_replacement_character(gpt2):
-    for tokenizer in (gpt2, ByteTokenizer()):
+def test_half_a_surrogate_pair_becomes_a_replacement_character(gpt2, bpe):
+    for tokenizer in (gpt2, bpe, BPETokenizer.from_texts(["a\ud800b"]), ByteTokenizer()):
         assert tokenizer.decode(tokenizer.encode("a\ud800b")) == "a�b"
 
 
-def test_tokenizers_come_back_from_their_dictionaries():
-    for tokenizer in (CharTokenizer('a"\n東'), ByteTokenizer(), GPT2Tokenizer()):
-        again = tokenizers.from_dict(tokenizer.to_dict())
+def test_byte_pairs_are_those_that_phase_3_learns_and_applies():
+    text = "".join(SENTENCES * 3)
+    ours = BPETokenizer.from_texts([text[:50], text[50:]], 290)
+    theirs = ByteLevelBPE.train([text[:50], text[50:]], 290)
+    assert ours.to_dict() == {"kind": "bpe", "merges": [list(pair) for pair in theirs.merges]}
+    assert ours.encode(text).tolist() == theirs.encode(text)
+    assert (ours.vocab_size, ours.end_of_text) == (290, 289)
+    assert ours.decode([289, *ours.encode("東京!").tolist(), 289]) == "東京!"
+
+
+def test_a_short_text_gives_a_smaller_vocabulary():
+    tokenizer = BPETokenizer.from_texts(["abab"], 1000)
+    assert tokenizer.vocab_size == 259
+    assert tokenizer.encode("ababab").tolist() == [257, 256]
+    assert BPETokenizer.from_texts([], 1000).vocab_size == 257
+
+
+def test_of_more_pieces_than_can_be_held_the_frequent_ones_are_counted(monkeypatch):
+    monkeypatch.setattr(tokenizers, "COUNTED_CHARACTERS", 60)
+    rare = (f" rare{n}" for n in range(1000))
+    texts = [f" often{next(rare)} often{next(rare)} and" for _ in range(100)]
+    counts = tokenizers.frequent_pieces(texts)
+    assert (counts[" often"], counts[" and"]) == (200, 100)
+    assert sum(map(len, counts)) <= 60
+    assert list(tokenizers.frequent_pieces(["x" * 100, " ab"])) == [" ab"]
+    monkeypatch.undo()
+    assert len(tokenizers.frequent_pieces(texts)) == 203
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "message"),
+    [
+        ("char", 300, "the vocabulary of the tokenizer char cannot be chosen"),
+        ("gpt2", 300, "use the tokenizer bpe"),
+        ("bpe", 256, "from 257"),
+        ("bpe", 65_537, "to 65536"),
+    ],
+)
+def test_a_vocabulary_that_cannot_be_is_refused(kind, size, message):
+    with pytest.raises(ValueError, match=message):
+        tokenizers.check_vocab_size(kind, size)
+    tokenizers.check_vocab_size(kind, None)
+    tokenizers.check_vocab_size("bpe", 257)
+
+
+def test_tokenizers_come_back_from_their_dictionaries(bpe):
+    for tokenizer in (CharTokenizer('a"\n東'), ByteTokenizer(), bpe, GPT2Tokenizer()):
+        again = tokenizers.from_dict(json.loads(json.dumps(tokenizer.to_dict())))
         assert type(again) is type(tokenizer)
         assert again.vocab_size == tokenizer.vocab_size
         assert again.to_dict() == tokenizer.to_dict()
+
+
+@pytest.mark.parametrize(
+    "merges", [[[1]], [[1, 2.0]], [[True, 2]], ["ab"], [[1, 256]], [[1, 2]] * 2]
+)
+def test_merges_that_are_none_are_refused(merges):
+    with pytest.raises(ValueError, match=r"merge"):
+        tokenizers.from_dict({"kind": "bpe", "merges": merges})
 
 
 @pytest.mark.parametrize("content", [{}, {"kind": "bpe"}, {"kind": "char", "characters": 3}])
@@ -179,7 +247,7 @@ def test_unknown_description_is_refused(content):
         tokenizers.from_dict(content)
 
 
-def test_empty_text_has_no_tokens(gpt2):
-    for tokenizer in (gpt2, ByteTokenizer(), CharTokenizer("a")):
+def test_empty_text_has_no_tokens(gpt2, bpe):
+    for tokenizer in (gpt2, bpe, ByteTokenizer(), CharTokenizer("a")):
         assert tokenizer.encode("").shape == (0,)
         assert tokenizer.decode([]) == ""

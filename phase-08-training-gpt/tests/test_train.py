@@ -271,6 +271,36 @@ def test_a_run_keeps_its_tokenizer_and_can_be_sampled_without_its_data(
     assert "config.json was altered" in said
 
 
+def test_a_run_carries_the_merges_that_were_learned_for_it(folder: Path) -> None:
+    learned = [*SMALL, "--tokenizer", "bpe", "--vocab-size", "270"]
+    code, output, errors = run(folder, *learned)
+    assert code == 0, errors
+    data = folder / "data" / "files-bpe-270"
+    manifest = shards.Manifest.read(data)
+    config = json.loads((folder / "run" / "config.json").read_text())
+    assert config["model"]["vocab_size"] == manifest.vocab_size == 270
+    assert config["tokenizer"] == manifest.tokenizer
+    metrics = json.loads(output.splitlines()[-1])
+    val = shards.open_split(data, "val")
+    n_bytes = manifest.splits["val"].bytes
+    assert metrics["validation_tokens"] == len(val) - 1 < n_bytes
+    nats = metrics["validation_loss"] * metrics["validation_tokens"]
+    assert metrics["bits_per_byte"] == pytest.approx(nats / n_bytes / math.log(2))
+    again = (*learned[:-2], "--data-dir", str(data), "--run-dir", "other")
+    said = refused(folder, *again, "--vocab-size", "280")
+    assert "was prepared with --vocab-size 270, not 280" in said
+    (folder / "more.txt").write_text("another text, quite another one. " * 200)
+    other = ("--source", "files", "--files", "more.txt", "--tokenizer", "bpe", "--out", "more")
+    assert run(folder, *other, module="phase08.prepare")[0] == 0
+    on_it = ("--run-dir", "run", "--data-dir", "more", "--device", "cpu")
+    assert "only the model's own fits" in refused(folder, *on_it, module="phase08.evaluate")
+    shutil.rmtree(folder / "data")
+    options = ("--run-dir", "run", "--tokens", "5", "--prompt", "naïve ", "--device", "cpu")
+    code, said, errors = run(folder, *options, module="phase08.sample")
+    assert code == 0, errors
+    assert said.startswith("naïve ")
+
+
 @pytest.mark.parametrize("which", ["last", "best"])
 def test_a_damaged_checkpoint_is_passed_over_when_sampling(
     trained: tuple[Path, str], tmp_path: Path, which: str

@@ -17,13 +17,14 @@ from typing import Any, Literal
 from journal import data, record, script
 from phase08 import devices, shards
 from phase08.perplexity import evaluate
+from phase08.prepare import LEARNED
 from phase08.tokenizers import GPT2Tokenizer
 from phase08.trained import load
 
 
 @dataclass(frozen=True)
 class Config:
-    run_dir: Path = Path("runs/tiny-python-docs-char")
+    run_dir: Path = Path("runs/tiny-python-docs-bpe")
     """the folder of a training run"""
     checkpoint: Literal["last", "best"] = "last"
     hf_folder: Path | None = None
@@ -54,10 +55,13 @@ def main(config: Config) -> dict[str, Any]:
     folder = config.data_dir or trained.data
     if folder is None:
         raise ValueError("say what to evaluate on: --data-dir, a folder made by phase08.prepare")
+    kind = trained.tokenizer.to_dict()["kind"]
     if shards.read_tokenizer(folder).to_dict() != trained.tokenizer.to_dict():
+        learned = f"; {kind} is learned from a text, so only the model's own fits, {trained.data}"
+        again = f"; prepare the text again with --tokenizer {kind}"
         raise ValueError(
-            f"{folder} was prepared with another tokenizer than the model's; prepare the text "
-            f"again with --tokenizer {trained.tokenizer.to_dict()['kind']}"
+            f"{folder} was prepared with another tokenizer than the model's"
+            f"{learned if kind in LEARNED else again}"
         )
     found = evaluate(
         trained.model.to(device.device),

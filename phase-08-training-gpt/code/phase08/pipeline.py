@@ -77,6 +77,14 @@ def read_pieces(
                 yield found, Position(part, document, index + 1, characters)
 
 
+def training_texts(source: Source, splitting: Splitting) -> Iterator[str]:
+    """The text of the training split, in pieces and in order."""
+    for found, _ in read_pieces(source, splitting, Position()):
+        for piece in found:
+            if piece.split == 0:
+                yield piece.content.decode("utf-8")
+
+
 def read_batches(
     source: Source, splitting: Splitting, start: Position, full: Callable[[], bool]
 ) -> Iterator[Batch]:

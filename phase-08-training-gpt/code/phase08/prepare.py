@@ -2,6 +2,7 @@
 
     uv run python -m phase08.prepare                                  # the embedded text, gpt2
     uv run python -m phase08.prepare --source shakespeare --tokenizer char
+    uv run python -m phase08.prepare --source novels --tokenizer bpe --vocab-size 4096
     uv run python -m phase08.prepare --source files --files "books/*.txt" more.jsonl.gz
     uv run python -m phase08.prepare --source fineweb-edu --max-tokens 100000000
 
@@ -9,6 +10,10 @@ The result is a folder `data/SOURCE-TOKENIZER` with shards and a manifest (`phas
 preparation streams: memory does not grow with the text. It can be killed at any moment; the same
 command (without --overwrite, which begins anew) continues it and ends in the same bytes, with any
 number of workers.
+
+Two tokenizers are learned from the text, which is read once more for that: `char` takes the
+characters of all of it, `bpe` learns its merges from the training split alone (all of it, also
+with --max-tokens), so that validation and test text stay unseen. They are part of the manifest.
 """
 
 import contextlib
@@ -24,13 +29,14 @@ from tqdm import tqdm
 
 from journal import data, script
 from phase08 import durable, forecast, shards, spool, tokenizers
-from phase08.pipeline import Job, Position, Progress, explained, fill
+from phase08.pipeline import Job, Position, Progress, explained, fill, training_texts
 from phase08.shards import Manifest
 from phase08.sources import Source, open_source
 from phase08.splitting import Splitting
-from phase08.tokenizers import Tokenizer
+from phase08.tokenizers import BPETokenizer, Tokenizer
 
 SMALL = 8_000_000  # bytes of text below which one process is faster than starting others
+LEARNED = {"char": "characters", "bpe": "merges"}  # what a tokenizer reads the text for first
 MOST_WORKERS = 61 if sys.platform == "win32" else 10_000  # Windows waits for so many at once
 
 
@@ -40,10 +46,12 @@ class PrepareConfig:
 
     source: str = "python-docs"
     """python-docs, shakespeare, novels, ..., files, openwebtext, fineweb-edu or tinystories"""
-    tokenizer: Literal["char", "bytes", "gpt2"] = "gpt2"
-    """characters of the text, UTF-8 bytes, or GPT-2's byte pairs"""
+    tokenizer: Literal["char", "bytes", "bpe", "gpt2"] = "gpt2"
+    """characters of the text, UTF-8 bytes, byte pairs learned from the text, or GPT-2's"""
+    vocab_size: int | None = None
+    """with --tokenizer bpe: how many tokens to learn; by default 1024"""
     out: Path | None = None
-    """folder of the result; by default data/SOURCE-TOKENIZER"""
+    """folder of the result; by default data/SOURCE-TOKENIZER, with the --vocab-size behind it"""
     files: tuple[str, ...] = ()
     """with --source files: paths or globs of .txt, .jsonl (both also .gz) and .parquet"""
     text_field: str = "text"
@@ -71,13 +79,21 @@ class PrepareConfig:
     @property
     def folder(self) -> Path:
         """Where the result goes."""
-        return self.out or Path("data") / f"{self.source}-{self.tokenizer}"
+        return self.out or Path("data") / name_of(self.source, self.tokenizer, self.vocab_size)
 
     def request(self) -> dict[str, Any]:
         """What decides the bytes of the result."""
         fields = ("source", "tokenizer", "text_field", "max_tokens", "shard_tokens")
         more = ("val_fraction", "test_fraction", "seed", "repeat")
-        return {name: getattr(self, name) for name in (*fields, *more)}
+        request = {name: getattr(self, name) for name in (*fields, *more)}
+        if self.tokenizer == "bpe":
+            request["vocab_size"] = self.vocab_size or tokenizers.BPE_VOCAB_SIZE
+        return request
+
+
+def name_of(source: str, tokenizer: str, vocab_size: int | None) -> str:
+    """What prepared data is called: novels-bpe, or novels-bpe-4096 where 4096 was said."""
+    return f"{source}-{tokenizer}" + (f"-{vocab_size}" if vocab_size else "")
 
 
 def main(config: PrepareConfig) -> dict[str, Any]:
@@ -142,6 +158,7 @@ def _prepare(config: PrepareConfig, quiet: bool, say: Callable[[str], None]) -> 
 
 
 def _check(config: PrepareConfig) -> None:
+    tokenizers.check_vocab_size(config.tokenizer, config.vocab_size)
     for name in ("max_tokens", "shard_tokens", "repeat", "workers"):
         value = getattr(config, name)
         if value is not None and value < 1:
@@ -190,20 +207,24 @@ def _same_request(config: PrepareConfig, before: Any, what: str) -> None:
 def _begin(config: PrepareConfig, say: Callable[[str], None]) -> Job:
     """Opens the source for the first time: tokenizer, splits, and the estimate."""
     source = _open(config)
-    if config.tokenizer == "char" and source.remote:
+    if config.tokenizer in LEARNED and source.remote:
         raise ValueError(
-            f"the tokenizer char reads all of {config.source} first to learn its characters, which "
-            f"means downloading it twice; use the tokenizer bytes or gpt2"
+            f"the tokenizer {config.tokenizer} reads all of {config.source} first to learn its "
+            f"{LEARNED[config.tokenizer]}, which means downloading it twice; use the tokenizer "
+            f"bytes or gpt2"
         )
     n_characters, alphabet = 0, ""
     if config.tokenizer == "char" or source.single:
         n_characters, alphabet = forecast.scan(source, config.tokenizer == "char")
-    tokenizer = _tokenizer(config, alphabet)
     fractions = source.val_fraction, source.test_fraction
     if source.single:
         splitting = Splitting.by_position(*fractions, n_characters)
     else:
         splitting = Splitting(*fractions, config.seed, source.by_name)
+    if config.tokenizer == "bpe":
+        tokenizer = _learn_merges(config, source, splitting, say)
+    else:
+        tokenizer = _tokenizer(config, alphabet)
     job = _job(config, source, tokenizer, splitting)
     say(forecast.estimate(job, config.folder))
     return job
@@ -248,6 +269,15 @@ def _tokenizer(config: PrepareConfig, alphabet: str) -> Tokenizer:
     if config.tokenizer == "gpt2":
         data.use_tiktoken_cache()
     return tokenizers.from_dict({"kind": config.tokenizer, "characters": alphabet})
+
+
+def _learn_merges(
+    config: PrepareConfig, source: Source, splitting: Splitting, say: Callable[[str], None]
+) -> Tokenizer:
+    texts = training_texts(source, splitting)
+    tokenizer = BPETokenizer.from_texts(texts, config.vocab_size or tokenizers.BPE_VOCAB_SIZE)
+    say(f"learned {tokenizer.vocab_size:,} byte pair tokens from the training text")
+    return tokenizer
 
 
 def _job(config: PrepareConfig, source: Source, tokenizer: Tokenizer, splitting: Splitting) -> Job:

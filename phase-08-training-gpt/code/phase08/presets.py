@@ -1,7 +1,8 @@
 """What a training run is made of: one flat config, and the presets that fill it.
 
     tiny              the architecture and step budget of nanoGPT's recipe for a CPU, at three
-                      times its learning rate, which serves so small a model better
+                      times its learning rate, which serves so small a model better, and with
+                      byte pairs learned from the text in place of characters
     shakespeare       nanoGPT's character model of Shakespeare: minutes on a GPU, hours on a CPU
     gpt2-small        GPT-2 Small, 124M parameters, on 2.5 billion tokens
     gpt2-small-check  its rehearsal: the same in every size, on 100 million tokens
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from phase07.gpt import GPTConfig
+from phase08 import tokenizers
 from phase08.schedule import Schedule
 
 
@@ -29,12 +31,15 @@ class TrainConfig:
     # data
     source: str = "python-docs"
     """text to train on: python-docs (no download), shakespeare, novels, ..., or files"""
-    tokenizer: Literal["char", "bytes", "gpt2"] = "char"
-    """how text becomes token ids"""
+    tokenizer: Literal["char", "bytes", "bpe", "gpt2"] = "bpe"
+    """how text becomes token ids: characters, bytes, byte pairs learned from the text, GPT-2's"""
+    vocab_size: int | None = None
+    """for --tokenizer bpe: how many tokens to learn; by default 1024"""
     files: tuple[str, ...] = ()
     """for --source files: paths or globs of .txt, .gz, .jsonl, .parquet"""
     data_dir: Path | None = None
-    """folder of prepared shards; by default data/SOURCE-TOKENIZER, prepared when it is missing"""
+    """folder of prepared shards; by default data/SOURCE-TOKENIZER (behind it the --vocab-size),
+    prepared when it is missing"""
 
     # model
     n_layer: int = 4
@@ -142,6 +147,7 @@ class TrainConfig:
             raise ValueError("--source files needs --files: paths or globs of text to train on")
         if self.resume and self.overwrite:
             raise ValueError("--resume goes on with a run and --overwrite starts anew: choose one")
+        tokenizers.check_vocab_size(self.tokenizer, self.vocab_size)
         self.learning_rates()
 
 
@@ -178,6 +184,7 @@ TINY = TrainConfig(bias=False)
 SHAKESPEARE = TrainConfig(
     preset="shakespeare",
     source="shakespeare",
+    tokenizer="char",
     n_layer=6,
     n_head=6,
     d_model=384,

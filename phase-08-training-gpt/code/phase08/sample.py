@@ -23,7 +23,7 @@ from phase08.trained import load
 
 @dataclass(frozen=True)
 class Config:
-    run_dir: Path = Path("runs/tiny-python-docs-char")
+    run_dir: Path = Path("runs/tiny-python-docs-bpe")
     """the folder of a training run"""
     checkpoint: Literal["last", "best"] = "last"
     hf_folder: Path | None = None

@@ -217,6 +217,7 @@ class Manifest:
 
 
 REQUEST_DEFAULTS: dict[str, Any] = {
+    "vocab_size": tokenizers.BPE_VOCAB_SIZE,
     "text_field": "text",
     "max_tokens": None,
     "shard_tokens": SHARD_TOKENS,

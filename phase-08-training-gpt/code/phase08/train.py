@@ -86,9 +86,9 @@ class Run:
 
     def __init__(self, config: TrainConfig, device: Device, world: World) -> None:
         self.config, self.device, self.world = config, device, world
-        name = f"{config.preset}-{config.source}-{config.tokenizer}"
-        self.folder = RunFolder(config.run_dir or Path("runs") / name)
-        self.data = config.data_dir or Path("data") / f"{config.source}-{config.tokenizer}"
+        name = prepare.name_of(config.source, config.tokenizer, config.vocab_size)
+        self.folder = RunFolder(config.run_dir or Path("runs") / f"{config.preset}-{name}")
+        self.data = config.data_dir or Path("data") / name
         self.flops_per_token, self.peak = 1, 1.0  # known once `say_cost` has measured
 
     # --- opening ------------------------------------------------------------------------------
@@ -407,24 +407,31 @@ def prepare_if_missing(config: TrainConfig, folder: Path, *, alone: bool) -> Non
     if alone and not remote and config.data_dir is None and (not there or config.source == "files"):
         prepare.prepare(
             prepare.PrepareConfig(
-                source=config.source, tokenizer=config.tokenizer, files=config.files, out=folder
+                source=config.source,
+                tokenizer=config.tokenizer,
+                vocab_size=config.vocab_size,
+                files=config.files,
+                out=folder,
             )
         )
         return
     if not there:
         tokens = config.steps * config.tokens_per_step
         part = f" --max-tokens {tokens}" if remote else ""
+        size = f" --vocab-size {config.vocab_size}" if config.vocab_size else ""
         raise FileNotFoundError(
             f"no data is prepared in {folder}: prepare it with `uv run journal run "
-            f"phase08.prepare --source {config.source} --tokenizer {config.tokenizer} "
+            f"phase08.prepare --source {config.source} --tokenizer {config.tokenizer}{size} "
             f"--out {folder}{part}`"
         )
     manifest = shards.Manifest.read(folder)
+    request = manifest.preparation.get("request", {})
     for option, asked, found in (
         ("source", config.source, manifest.dataset),
         ("tokenizer", config.tokenizer, manifest.tokenizer.get("kind")),
+        ("vocab-size", config.vocab_size, request.get("vocab_size", manifest.vocab_size)),
     ):
-        if asked != found:
+        if asked not in (None, found):
             raise ValueError(
                 f"{folder} was prepared with --{option} {found}, not {asked}: say --{option} "
                 f"{found}, or give another --data-dir"
