@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from item_verdicts import WITH_CODE, verdict_on
+from item_verdicts import MARKED, verdict_on
 
 from journal import stubs
 
 
 @pytest.mark.timeout(1000)
-@pytest.mark.parametrize("item", WITH_CODE, ids=lambda item: item.id)
+@pytest.mark.parametrize("item", MARKED, ids=lambda item: item.id)
 def test_no_test_of_an_item_passes_on_its_stub(item, tmp_path: Path) -> None:
     verdict = verdict_on(item, tmp_path, stubs.stub)
     assert not verdict.passed

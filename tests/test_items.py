@@ -1,20 +1,14 @@
 """Every item that has code: the journal's own version passes everything.
 
-This holds for each item as it arrives, so a phase that is written is covered by being linked. The
-tests of phase 8 train models; that they pass on the journal's own version is seen by running them
-anyway, and that they do so in the overlay too is left to `make items`.
+This holds for each item as it arrives, so a phase that is written is covered by being linked. That
+an item's tests pass on the journal's own version is seen by running them anyway; that they do so in
+the overlay too is left to `make items` for most phases.
 """
 
 from pathlib import Path
 
 import pytest
-from item_verdicts import WITH_CODE, verdict_on
-
-EVERY_TIME = ("0.", "7.")  # the other phases' own versions are judged by `make items`
-MARKED = [
-    pytest.param(item, marks=() if item.id.startswith(EVERY_TIME) else pytest.mark.slow)
-    for item in WITH_CODE
-]
+from item_verdicts import MARKED, verdict_on
 
 
 @pytest.mark.timeout(1000)

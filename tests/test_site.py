@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import tomllib
 import urllib.error
 import urllib.request
 import xml.etree.ElementTree as ET
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from small_site import FILES, P0, P1, REPOSITORY, ROOT, SECRET, plant, read, replace, stage, write
 
-from journal.site import addresses, build, feed, inspection, mathematics, serve
+from journal.site import addresses, build, feed, inspection, mathematics, serve, staging
 from journal.site.addresses import Repository
 from journal.site.markdown import Formulas
 
@@ -137,6 +138,27 @@ def test_page_with_a_figure_has_its_program_and_others_have_not(site):
     assert "assets/figures/load.js" in read(built, "blog/the-first-post/index.html")
     assert "assets/figures/load.js" not in read(built, f"{P0}/index.html")
     assert (built / "assets/figures/wheel.js").is_file()
+
+
+def test_figure_has_the_recorded_numbers_that_it_shows_beside_it(tmp_path):
+    root = plant(tmp_path / "journal")
+    result = f"{P0}/results/turns.json"
+    part = f'[wheel]\nresult = "{result}"\nkey = "metrics.attention"\n'
+    write(root, "website/figures/recorded.toml", part)
+    assert staging.recorded_parts(root) == tomllib.loads(part)
+    with pytest.raises(FileNotFoundError, match="run the script of that name with --record"):
+        stage(root)
+    for wrong in ({}, {"metrics": 1}, {"metrics": {"loss": 1}}):
+        write(root, result, json.dumps(wrong))
+        with pytest.raises(ValueError, match=r"has no value 'metrics\.attention': run its script"):
+            stage(root)
+    weights = {"cross": {"rows": ["ä"], "columns": ["a", "b"], "weights": [[[[0.25, 0.75]]]]}}
+    write(root, result, json.dumps({"metrics": {"attention": weights, "loss": 1}}))
+    staged = stage(root) / "assets" / "figures"
+    assert json.loads(read(staged, "wheel.json")) == weights
+    assert {path.name for path in staged.iterdir()} == {
+        *("load.js", "wheel.js", "wheel.json", "figure.css"),
+    }
 
 
 def test_feed_has_the_posts_with_addresses_that_hold_anywhere(site):

@@ -8,14 +8,17 @@ The staged tree has the structure of the repository, so that one rule rewrites e
     phase-NN-name/blog/*.md                                blog/posts/, published ones alone
     papers/README.md, papers/notes/*.md                    the same
     what pages lead to of pictures and results             copied to the same path
+    website/figures/*.js, *.css, recorded numbers for them assets/figures/
 
 A draft is left out altogether: no page, no entry in a list, no word of it in the search.
 """
 
 import dataclasses
 import functools
+import json
 import re
 import shutil
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -24,7 +27,7 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
-from journal import notes, pages, roadmap
+from journal import notes, pages, record, roadmap
 from journal.notes import Notes
 from journal.pages import Page
 from journal.plan import Roadmap
@@ -290,9 +293,32 @@ def _assets(root: Path, target: Path) -> None:
     for name in ("journal.css", "favicon.svg"):
         if (website / name).is_file():
             _copy(website / name, target / "assets" / name)
-    for path in sorted((website / "figures").glob("*")):
+    write_figures(root, target / "assets" / "figures")
+
+
+def write_figures(root: Path, folder: Path) -> None:
+    """The modules of the interactive figures, and beside them the recorded numbers they fetch."""
+    for path in sorted((root / "website" / "figures").glob("*")):
         if path.suffix in (".js", ".css"):
-            _copy(path, target / "assets" / "figures" / path.name)
+            _copy(path, folder / path.name)
+    for name, part in recorded_parts(root).items():
+        replace_file(folder / f"{name}.json", _part(root / part["result"], part["key"]))
+
+
+def recorded_parts(root: Path) -> dict[str, dict[str, str]]:
+    """By a figure's name, the result and the key in it of the numbers that the figure shows."""
+    path = root / "website" / "figures" / "recorded.toml"
+    return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _part(result: Path, key: str) -> str:
+    """What a result holds under a dotted key, as json."""
+    found = record.load(result)
+    for name in key.split("."):
+        if not isinstance(found, dict) or name not in found:
+            raise ValueError(f"{result} has no value {key!r}: run its script again with --record")
+        found = found[name]
+    return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
 
 
 # ---- navigation ----------------------------------------------------------------------------

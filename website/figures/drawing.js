@@ -1,4 +1,4 @@
-// What the interactive figures share: making elements, showing numbers, sliders, announcements.
+// What the interactive figures share: elements, numbers, sliders, choices, announcements.
 //
 // No framework and nothing loaded: a figure is a handful of DOM nodes that a function renews.
 // Left out on purpose: motion. A picture changes because the reader moved something, at once.
@@ -58,6 +58,27 @@ export function slider(name, { min, max, step, value }, oninput) {
     show(text, spoken = text) {
       read.textContent = text;
       change(input, { "aria-valuetext": spoken });
+    },
+  };
+}
+
+/**
+ * One of several, as radio buttons: {group, choose(value)}. `options` are [value, text] pairs;
+ * `onchange(value)` hears what the reader chose, not what `choose` did.
+ */
+export function choices(name, options, onchange) {
+  const shared = `figure-choice-${(made += 1)}`;
+  const group = element("fieldset", { class: "figure-choices" }, element("legend", {}, name));
+  const inputs = options.map(([value, text]) => {
+    const input = element("input", { type: "radio", name: shared, value });
+    input.addEventListener("change", () => onchange(value));
+    group.append(element("label", {}, input, text));
+    return input;
+  });
+  return {
+    group,
+    choose(value) {
+      for (const input of inputs) input.checked = input.value === String(value);
     },
   };
 }

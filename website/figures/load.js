@@ -2,8 +2,8 @@
 //
 //     <figure class="interactive" data-figure="softmax"><img ...><figcaption>...</figcaption></figure>
 //
-// becomes what `mount(figure)` of ./softmax.js makes of it. Where that fails, or scripts are off,
-// the picture stays as it is.
+// becomes what `mount(figure)` of ./softmax.js makes of it, at once or, where it answers with a
+// promise, when that is kept. Where it fails, or scripts are off, the picture stays as it is.
 
 const NAME = /^[a-z0-9]+(-[a-z0-9]+)*$/;
 
@@ -14,7 +14,7 @@ async function mount(figure) {
   try {
     if (!NAME.test(name)) throw new Error(`no name of a figure: "${name}"`);
     const module = await import(new URL(`./${name}.js`, import.meta.url).href);
-    module.mount(figure);
+    await module.mount(figure);
     figure.dataset.state = "live";
   } catch (error) {
     figure.dataset.state = "still";

@@ -1,5 +1,9 @@
-"""The interactive figures, moved in a browser and compared with what phase 0 computes."""
+"""The interactive figures, moved in a browser and compared with what phase 0 computes.
 
+The attention is compared with the weights that were recorded: planted ones, and the real ones.
+"""
+
+import json
 import math
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,14 +14,18 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from journal.site import staging
 from phase00.information import cross_entropy, entropy, perplexity
 from phase00.linear_algebra import cosine_similarity, dot, norm
 from phase00.plot_dot_product import Config as Vectors
 from phase00.plot_softmax import Config
 from phase00.probability import cross_entropy_naive, softmax
 
-FIGURES = Path(__file__).parents[1] / "figures"
-NAMES = ("softmax", "dot-product", "cross-entropy")
+ROOT = Path(__file__).parents[2]
+FIGURES = ROOT / "website" / "figures"
+NAMES = ("softmax", "dot-product", "cross-entropy", "attention")
+GERMAN = ["Ein", "Donaudampfschiff", "schläft", "Donaudampfer", "."]
+ENGLISH = ["<START>", "A", "Danube steamboats", "a", "a", "."]
 STILL = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="400" height="200">'
     '<rect width="400" height="200" fill="#ccc"/></svg>'
@@ -40,10 +48,37 @@ def write_page(folder: Path, name: str, figures: tuple[str, ...], scheme: str = 
     (folder / name).write_text(PAGE.format(scheme=scheme, figures=parts), encoding="utf-8")
 
 
+def planted_attention() -> dict[str, dict[str, Any]]:
+    """Weights of three layers and two heads, in the form in which phase 5 records them."""
+    rng = np.random.default_rng(0)
+
+    def weights(rows: list[str], columns: list[str], causal: bool = False) -> list[Any]:
+        made = np.zeros((3, 2, len(rows), len(columns)))
+        for at in np.ndindex(made.shape[:3]):
+            seen = at[2] + 1 if causal else len(columns)
+            made[at][:seen] = np.round(rng.dirichlet([0.5] * seen), 3)
+        return made.tolist()
+
+    return {
+        kind: {"rows": rows, "columns": columns, "weights": weights(rows, columns, *causal)}
+        for kind, rows, columns, *causal in (
+            ("encoder", GERMAN, GERMAN),
+            ("decoder", ENGLISH, ENGLISH, True),
+            ("cross", ENGLISH, GERMAN),
+        )
+    }
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A small site of its own: the figures' files, a still picture, a page of all three."""
-    shutil.copytree(FIGURES, tmp_path / "figures")
+    """A small site of its own: the figures' files, a still picture, a page of all of them."""
+    journal = tmp_path / "journal"
+    shutil.copytree(FIGURES, journal / "website" / "figures")
+    result = journal / staging.recorded_parts(journal)["attention"]["result"]
+    result.parent.mkdir(parents=True)
+    recorded = {"metrics": {"attention": planted_attention()}}
+    result.write_text(json.dumps(recorded), encoding="utf-8")
+    staging.write_figures(journal, tmp_path / "figures")
     (tmp_path / "still.svg").write_text(STILL, encoding="utf-8")
     write_page(tmp_path, "index.html", NAMES)
     for name in NAMES:
@@ -160,7 +195,7 @@ def test_a_broken_module_leaves_the_picture_and_the_other_figures(
     else:
         module.write_text(broken, encoding="utf-8")
     watched = open_page(origin)
-    expect(watched.page.locator('figure[data-state="live"]')).to_have_count(2)
+    expect(watched.page.locator('figure[data-state="live"]')).to_have_count(len(NAMES) - 1)
     figure = watched.page.locator('[data-figure="softmax"]')
     expect(figure).to_have_attribute("data-state", "still")
     expect(figure.get_by_alt_text("Still softmax")).to_be_visible()
@@ -199,7 +234,9 @@ def test_every_control_has_a_name_and_is_reached_by_tab_with_its_focus_seen(
     name: str, show: Callable[..., Any]
 ) -> None:
     page = show(name).page
-    controls = page.locator(".figure-live :is(input, button, [tabindex])")
+    # Of radio buttons the chosen one alone is reached by tab; arrow keys lead to the others.
+    stops = ":is([type=range], :checked, button, [tabindex='0'])"
+    controls = page.locator(f".figure-live {stops}")
     reached = []
     for _ in range(controls.count()):
         page.keyboard.press("Tab")
@@ -215,11 +252,13 @@ def test_every_control_has_a_name_and_is_reached_by_tab_with_its_focus_seen(
         "softmax": ["temperature T", *(f"score z{digit}" for digit in "₁₂₃₄₅")],
         "dot-product": ["tip of a", "tip of b"],
         "cross-entropy": ["probability p"],
+        "attention": ["A, 2 of 6", "decoder to encoder", "3", "mean"],
     }
+    role = "radio" if name == "attention" else "slider"
     assert reached[:-1] == expected[name]
     expect(page.get_by_role("button", name="Start again")).to_be_focused()
     for label in expected[name]:
-        expect(page.get_by_role("slider", name=label, exact=True)).to_have_count(1)
+        expect(page.get_by_role(role, name=label, exact=True)).to_have_count(1)
 
 
 @pytest.mark.parametrize(
@@ -228,6 +267,11 @@ def test_every_control_has_a_name_and_is_reached_by_tab_with_its_focus_seen(
         ("softmax", '[data-input="temperature"]', "Temperature 1.230: probabilities "),
         ("dot-product", '[data-tip="a"]', "a (3.9, 1.0), b (2.0, 3.0): dot product 10.800, "),
         ("cross-entropy", '[data-input="probability"]', "Loss 0.675 nats, 0.974 bits; gradient "),
+        (
+            "attention",
+            '[data-token="1"]',
+            "decoder to encoder, layer 3, mean of all heads. Token 5, a: ",
+        ),
     ],
 )
 def test_values_are_announced_politely_and_once_the_hand_rests(
@@ -284,7 +328,7 @@ def test_text_and_shapes_stand_out_in_light_and_dark(
           .map((node) => of(node, what));
         return [of(document.querySelector(".figure-live"), "backgroundColor"),
           [...all("[class*=fill-]", "fill"),
-           ...all("[class*=line-], .guide, .ring", "stroke")]]; }"""
+           ...all("[class*=line-], .guide, .ring, .wire", "stroke")]]; }"""
     )
     assert (luminance(card) < 0.05) == ("slate" in scheme or (system == "dark" and not scheme))
     assert shapes
@@ -330,6 +374,11 @@ def test_no_value_moves_what_stands_below_and_nothing_is_animated(
     for tip in page.locator("[data-tip]").all():
         for key in ("ArrowLeft", "ArrowDown"):
             press(tip, *[f"Shift+{key}"] * 10)
+            tops.add(page.locator("#below").bounding_box()["y"] + page.evaluate("scrollY"))
+    for choice in page.locator(".figure-choices input").all():
+        choice.check()
+        for token in page.locator(".token").all():
+            token.click()
             tops.add(page.locator("#below").bounding_box()["y"] + page.evaluate("scrollY"))
     assert len({round(top) for top in tops}) == 1
     assert page.evaluate("document.getAnimations().length") == 0
@@ -613,3 +662,158 @@ def test_gradient_shown_is_the_slope_of_phase_0s_loss(show: Callable[..., Any]) 
     logit = math.log(0.2 / 0.8)
     slope = (loss(logit + step) - loss(logit - step)) / (2 * step)
     assert fact(page, "gradient") == digits(slope)
+
+
+# Attention
+
+
+def assert_attention_shown(
+    page: Page,
+    recorded: dict[str, Any],
+    kind: str,
+    layer: int,
+    head: int | None,
+    token: int,
+) -> None:
+    """The numbers, bars and lines are the recorded row of weights; `head` None is the mean."""
+    one = recorded[kind]
+    heads = np.array(one["weights"][layer])
+    row = (heads.mean(0) if head is None else heads[head])[token]
+    seen_at = token + 1 if kind == "decoder" else len(row)
+    look = page.evaluate(
+        """() => { const all = (selector, value) =>
+          [...document.querySelectorAll(`.figure-live ${selector}`)].map(value);
+        return {
+          weights: all("[data-weight]", (node) => node.textContent),
+          bars: all("[data-bar]", (node) => Number(node.getAttribute("width"))),
+          wires: all("[data-wire]", (node) => node.checkVisibility({visibilityProperty: true})
+            ? ["stroke-width", "stroke-opacity"].map((name) => Number(node.getAttribute(name)))
+            : null),
+          asks: all("[data-shown]", (node) => node.ariaLabel),
+          label: all("[role=img]", (node) => node.ariaLabel),
+          words: all(".figure-words", (node) => node.innerText).join(),
+        }; }"""
+    )
+    # Half a thousandth and not its text: a mean can lie in the middle between two of those.
+    told = np.array([float(text) for text in look["weights"][:seen_at]])
+    np.testing.assert_allclose(told, row[:seen_at], atol=0.000501)
+    assert look["weights"][seen_at:] == ["masked"] * (len(row) - seen_at)
+    np.testing.assert_allclose(look["bars"], 144 * row, atol=1e-9)
+    drawn = [weight for weight in row if weight >= 0.0005]
+    assert [wire is not None for wire in look["wires"]] == [weight >= 0.0005 for weight in row]
+    widths, opacities = zip(*filter(None, look["wires"]), strict=True)
+    for growing in (widths, opacities):
+        assert np.diff(np.array(growing)[np.argsort(drawn)]).min(initial=0) > -1e-9
+        assert np.ptp(growing) > 0.3 * np.ptp(drawn)
+    assert look["asks"] == [f"{one['rows'][token]}, {token + 1} of {len(one['rows'])}"]
+    pairs = zip(one["columns"], look["weights"], strict=True)
+    listed = ", ".join(f"{name} {weight}" for name, weight in pairs)
+    assert look["label"] == [f"Weights of {one['rows'][token]}: {listed}"]
+    assert look["words"].endswith(f": {told.max():.3f}.")
+    assert abs(float(fact(page, "sum")) - row.sum()) < 0.000501
+    assert fact(page, "even") == digits(1 / seen_at)
+
+
+def choose(page: Page, group: str, text: str) -> None:
+    page.get_by_role("group", name=group, exact=True).get_by_label(text, exact=True).check()
+
+
+def test_attention_shows_the_recorded_weights_of_every_kind_layer_and_head(
+    show: Callable[..., Any],
+) -> None:
+    watched, recorded = show("attention"), planted_attention()
+    page = watched.page
+    assert_attention_shown(page, recorded, "cross", 2, None, 1)
+    kinds = {"encoder self": "encoder", "decoder self": "decoder", "decoder to encoder": "cross"}
+    for text, kind in kinds.items():
+        choose(page, "attention", text)
+        for layer in range(3):
+            choose(page, "layer", str(layer + 1))
+            for head in (None, 0, 1):
+                choose(page, "head", "mean" if head is None else str(head + 1))
+                assert_attention_shown(page, recorded, kind, layer, head, 1)
+    page.get_by_role("button", name="Start again").click()
+    assert_attention_shown(page, recorded, "cross", 2, None, 1)
+    assert watched.problems == []
+
+
+def test_mouse_shows_a_tokens_weights_and_a_click_keeps_them(show: Callable[..., Any]) -> None:
+    page, recorded = show("attention").page, planted_attention()
+    tokens = page.locator(".token")
+    for token in (3, 0, 5):
+        tokens.nth(token).hover()
+        assert_attention_shown(page, recorded, "cross", 2, None, token)
+        expect(tokens.nth(1)).to_have_attribute("aria-checked", "true")
+    page.locator("#below").hover()
+    assert_attention_shown(page, recorded, "cross", 2, None, 1)
+    tokens.nth(4).click()
+    page.locator("#below").hover()
+    assert_attention_shown(page, recorded, "cross", 2, None, 4)
+    # The sentence read is shorter than the one written: a token that it has is chosen.
+    tokens.nth(5).click()
+    choose(page, "attention", "encoder self")
+    assert_attention_shown(page, recorded, "encoder", 2, None, 4)
+
+
+def test_finger_chooses_a_token_on_a_narrow_screen(show: Callable[..., Any]) -> None:
+    options = {"viewport": {"width": 320, "height": 640}, "has_touch": True, "is_mobile": True}
+    page = show("attention", **options).page
+    tokens = page.locator(".token")
+    assert min(token.bounding_box()["height"] for token in tokens.all()) >= 23
+    tokens.nth(4).tap()
+    assert_attention_shown(page, planted_attention(), "cross", 2, None, 4)
+
+
+def test_keys_choose_a_token_as_they_choose_a_radio_button(show: Callable[..., Any]) -> None:
+    page, recorded = show("attention").page, planted_attention()
+    tokens = page.locator(".token")
+    tokens.nth(1).focus()
+    for key, token in {
+        **{"ArrowDown": 2, "ArrowRight": 3, "ArrowUp": 2, "ArrowLeft": 1},
+        **{"End": 5, "Home": 0},
+    }.items():
+        page.keyboard.press(key)
+        assert_attention_shown(page, recorded, "cross", 2, None, token)
+        expect(tokens.nth(token)).to_be_focused()
+        expect(page.locator(".token[aria-checked=true], .token[tabindex='0']")).to_have_count(1)
+    page.keyboard.press("ArrowUp")
+    assert_attention_shown(page, recorded, "cross", 2, None, 5)
+    page.keyboard.press("ArrowDown")
+    assert_attention_shown(page, recorded, "cross", 2, None, 0)
+    assert page.evaluate("scrollY") == 0
+
+
+def test_names_and_numbers_of_tokens_do_not_meet(show: Callable[..., Any]) -> None:
+    page = show("attention").page
+    gaps = page.evaluate(
+        """() => [...document.querySelectorAll("[data-weight]")].map((number) =>
+          number.getBoundingClientRect().left -
+          number.previousElementSibling.getBoundingClientRect().right)"""
+    )
+    assert len(gaps) == len(GERMAN)
+    assert min(gaps) > 2
+    expect(page.locator(".token").nth(2)).to_have_text("Danube stea…")
+
+
+def test_attention_without_its_numbers_stays_a_picture(
+    folder: Path, origin: str, open_page: Callable[..., Any]
+) -> None:
+    (folder / "figures" / "attention.json").unlink()
+    watched = open_page(origin, "/attention.html")
+    expect(watched.page.locator("figure")).to_have_attribute("data-state", "still")
+    expect(watched.page.get_by_alt_text("Still attention")).to_be_visible()
+    assert any('"attention" stays a picture' in problem for problem in watched.problems)
+
+
+def test_attention_shows_what_phase_5_recorded(
+    folder: Path, origin: str, open_page: Callable[..., Any]
+) -> None:
+    staging.write_figures(ROOT, folder / "figures")
+    recorded = json.loads((folder / "figures" / "attention.json").read_text(encoding="utf-8"))
+    page = open_page(origin, "/attention.html").page
+    expect(page.locator("figure")).to_have_attribute("data-state", "live")
+    for text, kind in (("decoder self", "decoder"), ("encoder self", "encoder")):
+        choose(page, "attention", text)
+        choose(page, "layer", "1")
+        choose(page, "head", "2")
+        assert_attention_shown(page, recorded, kind, 0, 1, 1)

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
-from journal import pages
+from journal import pages, record
+from journal.site import staging
 from phase00.linear_algebra import dot
 from phase00.plot_dot_product import Config as Vectors
 from phase00.plot_softmax import Config as Scores
@@ -254,7 +255,7 @@ def test_every_interactive_figure_of_a_page_comes_to_life(visits: dict[str, Visi
     shown = [tuple(figure) for seen in visits.values() for figure in seen.found["figures"]]
     assert Counter(name for name, _ in shown) == asked
     assert {state for _, state in shown} == {"live"}
-    assert asked.keys() == {"softmax", "dot-product", "cross-entropy"}
+    assert asked.keys() == {"softmax", "dot-product", "cross-entropy", "attention"}
 
 
 FAULTY = """<!doctype html><html><head><meta name="viewport" content="width=device-width">
@@ -462,3 +463,15 @@ def test_cross_entropy_on_a_page_follows_its_slider(figure: Callable[[str], Any]
     loss_figure.locator('[data-input="probability"]').fill("0.1")
     nats = cross_entropy_naive(np.array([0.1, 0.9]), 0)
     expect(loss_figure.locator('[data-fact="nats"]')).to_have_text(written(nats))
+
+
+def test_attention_on_a_page_shows_the_recorded_weights(figure: Callable[[str], Any]) -> None:
+    result = staging.recorded_parts(ROOT)["attention"]["result"]
+    recorded = record.load(ROOT / result)["metrics"]["attention"]["encoder"]
+    found = figure("attention")
+    found.get_by_label("encoder self").check()
+    found.get_by_role("group", name="layer").get_by_label("1", exact=True).check()
+    found.get_by_role("group", name="head").get_by_label("2", exact=True).check()
+    found.locator(".token").nth(2).click()
+    weights = found.locator("[data-weight]").all_text_contents()
+    assert weights == [written(weight) for weight in recorded["weights"][0][1][2]]

@@ -9,7 +9,7 @@ each show what is the variant and what is luck.
     norms       post-norm, as in the paper, and pre-norm, each with the warm-up and without;
                 post-norm without it at a third of the rate; no layer norm; no residual connections
     sizes       the number of heads (the width stays the same) and the width of the feed-forward,
-                all at a third of the rate, where the seeds lie closer together
+                all post-norm with the warm-up, at a third of the rate
 
 Besides the loss, the gradients are measured: for each layer the norm of the gradient of all its
 weights, in the first step and in the last. Adam divides such sizes away (as long as they are far
@@ -82,7 +82,7 @@ class Config:
     variants: tuple[str, ...] = tuple(VARIANTS)
     """the first of the norms is what the other norms are compared with; so of the sizes"""
     n_seeds: int = 3
-    n_steps: int = 500
+    n_steps: int = 300
     batch_size: int = 32
     max_length: int = 6
     """digits"""
@@ -274,7 +274,7 @@ def draw_losses(runs: Mapping[str, list[dict[str, Any]]], title: str) -> Any:
             ax.set_ylabel("nats for each symbol")
         if number >= len(compared) - columns:
             ax.set_xlabel("share of the training")
-    np.ravel(axes)[0].legend(loc="lower left", fontsize=8)
+    np.ravel(axes)[0].legend(loc="upper right", fontsize=8)
     return figure
 
 

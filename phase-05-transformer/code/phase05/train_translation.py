@@ -14,7 +14,7 @@ same length: little is spent on filling.
 Greedy decoding and a beam of four are both measured.
 
 Left out: averaging checkpoints as the paper does, and a search for the best sizes. It is a model of
-some two million weights and a run of minutes: the paper's base model has 65 million, and trained
+some 1.4 million weights and a run of minutes: the paper's base model has 65 million, and trained
 for 12 hours on eight GPUs.
 
 sacrebleu is a development tool of the journal (`make setup` brings it).
