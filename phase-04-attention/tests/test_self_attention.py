@@ -172,8 +172,10 @@ def test_parameters_begin_uniform_within_one_over_the_root_of_the_width():
         assert weight.dtype == np.float32
         assert 0.12 < np.abs(weight).max() <= 1 / 8
         assert np.std(weight) == pytest.approx(1 / 8 / math.sqrt(3), rel=0.05)
-    again = self_attention_parameters(64, 32, np.random.default_rng(0), np.float64)
-    np.testing.assert_array_equal(params["key.weight"], again["key.weight"].astype(np.float32))
+    again = self_attention_parameters(64, 32, np.random.default_rng(0))
+    np.testing.assert_array_equal(params["key.weight"], again["key.weight"])
+    double = self_attention_parameters(64, 32, np.random.default_rng(0), np.float64)
+    assert double["key.weight"].dtype == np.float64
     assert not np.array_equal(params["key.weight"], params["query.weight"])
 
 

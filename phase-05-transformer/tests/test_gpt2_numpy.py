@@ -121,7 +121,7 @@ def test_weights_near_zero_know_nothing(params):
 
 @pytest.mark.parametrize("length", [0, POSITIONS + 1])
 def test_length_without_positions_is_refused(params, length):
-    with pytest.raises(ValueError, match=rf"\b{POSITIONS}\b.*\b{length}\b"):
+    with pytest.raises(ValueError, match=rf"\b({POSITIONS}|{length})\b"):
         gpt2_logits(params, some_ids(length=length), CONFIG)
 
 

@@ -160,11 +160,11 @@ def draw() -> Figure:
     figure.suptitle("The transformer: what is computed where, and in which shape")
     ax.set(xlim=(-1.2, 70), ylim=(85, 0))
     ax.set_axis_off()
-    left, right = Half(ax, 4, 10, 31, "S"), Half(ax, 62.5, 36.5, 57, "T")
+    left, right = Half(ax, 4.0, 10.0, 31.0, "S"), Half(ax, 62.5, 36.5, 57.0, "T")
     end = left.draw("source ids (B, S)", "phase05.encoder", ENCODER)
-    stroke(ax, [4, 4, 34, 34], [end, end + 4, end + 4, 37])
-    arrow(ax, (34, 37), (36.5, 37))
-    write(ax, 19, end + 2.4, "memory (B, S, C), for all decoder layers", size=8)
+    stroke(ax, [4.0, 4.0, 34.0, 34.0], [end, end + 4, end + 4, 37.0])
+    arrow(ax, (34.0, 37.0), (36.5, 37.0))
+    write(ax, 19.0, end + 2.4, "memory (B, S, C), for all decoder layers", size=8)
     end = right.draw("start, target ids (B, T)", "phase05.decoder", DECODER)
     stroke(ax, [62.5, 62.5], [end, end + 2])
     last = (
@@ -209,18 +209,18 @@ class Half:
         ax, middle, near = self.ax, (self.low + self.high) / 2, min(self.low, self.line - 4)
         far = max(self.high, self.line + 4)
         inner = self.low if self.line < self.low else self.high
-        write(ax, (near + far) / 2, 1, given)
+        write(ax, (near + far) / 2, 1.0, given)
         arrow(ax, (self.line, 1.9), (self.line, 4.5))
-        end = 18 + 15 * len(sublayers)
+        end = 18.0 + 15 * len(sublayers)
         stroke(ax, [self.line] * 2, [11.7, end + 2])
         box(ax, (near, far), (4.5, 11.7), PURPLE)
         shape = f"(B, {self.time}, C)"
         lines = ("rows of a table √C + positions", "phase05.transformer", shape)
         label(ax, (near + far) / 2, 8.1, lines)
-        box(ax, (near - 0.4, far + 0.4), (14, end), plotting.FAINT, plotting.FAINT)
+        box(ax, (near - 0.4, far + 0.4), (14.0, end), plotting.FAINT, plotting.FAINT)
         write(ax, middle, 15.6, f"{module}, n_layer times", size=8)
         for i, part in enumerate(sublayers):
-            self.sublayer(18 + 15 * i, inner, part)
+            self.sublayer(18.0 + 15 * i, inner, part)
         return end + 2
 
     def sublayer(self, top: float, inner: float, part: Part) -> None:
@@ -228,7 +228,7 @@ class Half:
         ax, bottom = self.ax, top + 9.5
         arrow(ax, (self.line, top + 1.6), (inner, top + 1.6))
         middle = (inner + self.line) / 2
-        stroke(ax, [inner, middle, middle], [top + 6.4, top + 6.4, bottom], 1)
+        stroke(ax, [inner, middle, middle], [top + 6.4, top + 6.4, bottom], 1.0)
         arrow(ax, (middle, bottom), (self.line + math.copysign(1.2, middle - self.line), bottom))
         box(ax, (self.low, self.high), (top, top + 8), part[3])
         label(ax, (self.low + self.high) / 2, top + 4, part[:3])
@@ -263,7 +263,7 @@ def label(ax: Axes, x: float, y: float, lines: tuple[str, ...]) -> None:
         write(ax, x, y + shift, line, 9 if shift < 0 else 8, zorder=5, **look)
 
 
-def write(ax: Axes, x: float, y: float, text: str, size: float = 9, **look: Any) -> None:
+def write(ax: Axes, x: float, y: float, text: str, size: int = 9, **look: Any) -> None:
     look = {"ha": "center", "va": "center", "fontsize": size, **look}
     ax.text(x, y, text, **look)
 
