@@ -287,7 +287,7 @@ def test_any_text_of_the_alphabet_comes_back(text):
 
 
 def test_unknown_character_is_named():
-    with pytest.raises(ValueError, match="'Ω'"):
+    with pytest.raises(ValueError, match="Ω"):
         BPE.train(SMALL, 9).encode("a Ω b")
 
 

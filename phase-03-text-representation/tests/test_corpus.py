@@ -80,6 +80,11 @@ def test_min_count_itself_is_enough():
     assert vocabulary.words == ("b", "a")
 
 
+def test_one_string_instead_of_texts_is_refused():
+    with pytest.raises(ValueError, match=r"."):
+        read_corpus("a a a", min_count=1)
+
+
 def test_texts_are_read_once_and_in_their_order():
     vocabulary, stream = read_corpus((text for text in ("z z", "y", "z")), min_count=1)
     assert [vocabulary.words[n] for n in stream] == ["z", "z", "y", "z"]

@@ -97,5 +97,7 @@ def test_negatives_are_drawn_by_the_count_to_the_three_quarters():
     np.testing.assert_allclose(
         np.bincount(drawn.ravel(), minlength=4) / 120_000, expected, atol=4e-3
     )
+    with pytest.raises(ValueError, match=r"."):
+        NegativeSampler(np.array([0, 0]))
     flat = NegativeSampler(np.array([10_000, 1]), power=0.0)
     np.testing.assert_allclose(flat.probabilities, [0.5, 0.5])

@@ -73,6 +73,7 @@ def test_type_of_numbers_is_kept():
         (cloud(n=4), 5),
         (cloud(), 0),
         (np.ones((4, 3)), 2),
+        (np.full((3, 2), 0.1), 1),  # whose mean is rounded
     ],
 )
 def test_what_has_no_components_is_refused(x, n):

@@ -112,6 +112,11 @@ def test_questions_are_read_by_category():
     }
 
 
+def test_category_that_comes_again_goes_on():
+    text = ": a\na b c d\n: b\nb c d e\n: a\nc d e f\n"
+    assert read_questions(text)["a"] == [tuple("abcd"), tuple("cdef")]
+
+
 @pytest.mark.parametrize("text", ["man king woman queen", ": family\nman king woman", ": a b c"])
 def test_line_that_is_no_question_is_refused(text):
     with pytest.raises(ValueError, match=r"."):
@@ -149,8 +154,9 @@ def test_pairs_are_read_and_comments_are_not():
         ("love", "sex", 6.77),
         ("tiger", "cat", 7.35),
     ]
-    with pytest.raises(ValueError, match=r"."):
-        read_pairs("love sex 6.77")
+    for wrong in ("love sex 6.77", "love\tsex", "love\tsex\tmuch"):
+        with pytest.raises(ValueError, match=r"line 2\b"):
+            read_pairs(f"tiger\tcat\t7.35\n{wrong}\n")
 
 
 def test_ranks_begin_at_one_and_equal_values_share():

@@ -111,18 +111,23 @@ def test_words_may_have_an_order_of_their_own():
     ],
 )
 def test_tokens_that_could_be_mistaken_are_refused(tokens, special):
-    with pytest.raises(ValueError, match=r"(?i)token|word|twice|once"):
+    with pytest.raises(ValueError, match=r"."):
         WordTokenizer(tokens, special)
 
 
 @pytest.mark.parametrize("options", [{"min_count": 0}, {"max_vocab": 0}, {"max_vocab": -3}])
 def test_settings_without_sense_are_refused(options):
-    with pytest.raises(ValueError, match=r"\b0|3\b"):
+    with pytest.raises(ValueError, match=r"."):
         WordTokenizer.train(TEXTS, **options)
 
 
+def test_one_string_instead_of_texts_is_refused():
+    with pytest.raises(ValueError, match=r"."):
+        WordTokenizer.train("the cat")
+
+
 def test_limit_below_the_special_tokens_is_refused():
-    with pytest.raises(ValueError, match=r"\b3\b"):
+    with pytest.raises(ValueError, match=r"."):
         WordTokenizer.train(TEXTS, max_vocab=3, special=SPECIAL)
     assert WordTokenizer.train(TEXTS, max_vocab=4, special=SPECIAL).vocab_size == 4
 
@@ -206,7 +211,11 @@ def test_saved_tokenizer_is_loaded_again(tmp_path, lowercase, special):
 def test_file_of_another_tokenizer_is_refused(tmp_path):
     WordTokenizer(["a"]).save(tmp_path / "t.json")
     text = (tmp_path / "t.json").read_text(encoding="utf-8")
-    for wrong in ("{}", text.replace("special", "other")):
+    broken = [text.replace('["a"]', other) for other in ("3", '"ab"', "[3]", '["a", "a"]')]
+    broken += [text.replace("[]", other) for other in ("7", '["pad"]')]
+    broken += [text.replace("false", "3"), text.replace("special", "other"), "{}"]
+    for wrong in broken:
+        assert wrong != text
         (tmp_path / "t.json").write_text(wrong, encoding="utf-8")
         with pytest.raises(ValueError, match=r"t\.json"):
             WordTokenizer.load(tmp_path / "t.json")

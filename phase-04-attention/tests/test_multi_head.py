@@ -116,9 +116,9 @@ def test_merged_heads_are_the_width_again(n_head):
 @pytest.mark.parametrize("n_head", [0, 5, -3, 24])
 def test_width_that_heads_cannot_share_is_refused(n_head):
     params, x, memory, _ = draw()
-    with pytest.raises(ValueError, match="12"):
+    with pytest.raises(ValueError, match=r"\b12\b"):
         split_heads(x, n_head)
-    with pytest.raises(ValueError, match="12"):
+    with pytest.raises(ValueError, match=r"\b12\b"):
         multi_head_forward(params, x, memory, None, n_head)
 
 

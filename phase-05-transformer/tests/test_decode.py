@@ -13,7 +13,9 @@ from phase05.decode import (
     beam_search,
     best_of,
     decoder_layer_step,
+    first_beam,
     greedy,
+    grown,
     keep_nothing_written,
     length_penalty,
 )
@@ -238,6 +240,25 @@ def test_best_of_are_the_highest_of_each_row_in_falling_order():
     assert scores[0, 1] == 9.0  # only read
     values, _ = best_of(scores, 7)
     np.testing.assert_array_equal(values[:, 5:], -np.inf)
+
+
+def test_places_without_a_prefix_of_their_own_repeat_none():
+    logits = np.tile(np.arange(5.0), (1, 7, 1))  # five continuations for seven places
+    beam, _ = grown(first_beam(1, 7), logits, END, 0.6)
+    np.testing.assert_array_equal(beam.total[0, 5:], -np.inf)
+    beam, _ = grown(beam, logits, END, 0.6)
+    assert len({tuple(answer) for answer in beam.answers[0].tolist()}) == 7
+
+
+def test_answer_that_has_ended_goes_on_in_one_way():
+    logits = np.tile(np.arange(5.0), (1, 7, 1))
+    first, _ = grown(first_beam(1, 7), logits, END, 0.6)
+    second, _ = grown(first, logits, END, 0.6)
+    ended = second.answers[0][second.answers[0, :, 0] == END]
+    assert ended.tolist() == [[END, END]]
+    (place,) = np.flatnonzero(second.answers[0, :, 0] == END)
+    assert second.lengths[0, place] == 1
+    assert second.scores[0, place] == first.scores[0, first.answers[0, :, 0] == END]
 
 
 @pytest.mark.parametrize(("seed", "alpha"), [(0, 0.0), (1, 0.6), (2, 1.5), (3, 0.6)])

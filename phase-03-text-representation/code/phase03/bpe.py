@@ -49,7 +49,10 @@ GPT2_ADDRESS = f"https://openaipublic.blob.core.windows.net/gpt-2/encodings/main
 
 
 def count_pieces(texts: Iterable[str]) -> Counter[str]:
-    """How often each piece occurs in the texts, of which only one is held at a time."""
+    """How often each piece occurs in the texts, of which only one is held at a time.
+
+    Raises ValueError for one string in place of the texts, which would be read letter by letter.
+    """
     if isinstance(texts, str):
         raise ValueError("training reads several texts, not one string: give it as [text]")
     counts: Counter[str] = Counter()
@@ -62,9 +65,17 @@ def count_pieces(texts: Iterable[str]) -> Counter[str]:
 
 
 class BPE:
-    """Byte pair encoding of characters: ids 0 to n-1 are the characters, then come the merges."""
+    """Byte pair encoding of characters: ids 0 to n-1 are the characters, then come the merges.
+
+    `characters` is the alphabet as one string, `merges` the list of pairs of ids that are joined.
+    """
 
     def __init__(self, characters: str, merges: Iterable[Pair] = ()) -> None:
+        """From the alphabet, each character once, and the merges in the order of learning.
+
+        Raises ValueError for a character that is there twice, and for merges that `merge_table`
+        refuses.
+        """
         if len(set(characters)) < len(characters):
             raise ValueError("the alphabet names a character twice: give each once")
         self.characters = characters
@@ -81,7 +92,7 @@ class BPE:
         """The tokenizer of these texts: their characters, sorted, and merges up to `vocab_size`.
 
         The vocabulary is smaller where no pair is left to merge. Raises ValueError where not even
-        the characters fit.
+        the characters fit, and for one string in place of the texts.
         """
         pieces = count_pieces(texts)
         characters = "".join(sorted(set(chain.from_iterable(pieces))))
@@ -147,10 +158,11 @@ class ByteLevelBPE:
     """Byte pair encoding of UTF-8: ids 0 to 255 are the bytes in GPT-2's order, then the merges.
 
     The last id, `end_of_text`, is put between documents by whoever trains a model on them. No text
-    is encoded to it, and it is decoded to nothing.
+    is encoded to it, and it is decoded to nothing. `merges` is the list of pairs of ids.
     """
 
     def __init__(self, merges: Iterable[Pair] = ()) -> None:
+        """From the merges in the order of learning; ValueError where `merge_table` refuses them."""
         self.merges = [(left, right) for left, right in merges]
         self._merged = merge_table(self.merges, len(BYTE_ORDER))
         self._tokens = [bytes([byte]) for byte in BYTE_ORDER]
@@ -163,7 +175,8 @@ class ByteLevelBPE:
     def train(cls, texts: Iterable[str], vocab_size: int = VOCAB_SIZE) -> "ByteLevelBPE":
         """The tokenizer of these texts: 256 bytes, merges, and `end_of_text`, up to `vocab_size`.
 
-        The vocabulary is smaller where no pair is left to merge.
+        The vocabulary is smaller where no pair is left to merge. Raises ValueError where not even
+        the bytes and `end_of_text` fit, and for one string in place of the texts.
         """
         n_base = len(BYTE_ORDER)
         _check_size(vocab_size, n_base + 1, "the bytes and end_of_text")
@@ -177,7 +190,7 @@ class ByteLevelBPE:
 
         Without a folder in the one that `TIKTOKEN_CACHE_DIR` names, where tiktoken keeps the file
         under the sha1 of its address. Raises FileNotFoundError, naming the file or the variable,
-        where there is none, and ValueError where it is not GPT-2's.
+        where there is none, and ValueError where it has not the form or the number of GPT-2's.
         """
         folder = folder or os.environ.get("TIKTOKEN_CACHE_DIR")
         if not folder:
@@ -253,7 +266,7 @@ def read_merges(path: str | Path) -> list[Pair]:
     """The merges in a file of GPT-2's form, as pairs of ids, the bytes in GPT-2's order.
 
     The first line tells the version; every other line is two tokens that become one. Raises
-    ValueError, naming the line, where it is anything else.
+    ValueError, naming the line, where it is anything else, and where there are not 50,000 merges.
     """
     shown = byte_characters()
     ids = {shown[byte]: id for id, byte in enumerate(BYTE_ORDER)}

@@ -104,12 +104,13 @@ def _merge_heap(ids: Sequence[int], merged: Mapping[Pair, int]) -> list[int]:
 
 
 class PieceIds(dict[str, list[int]]):
-    """The ids of pieces: those of a missing piece are computed by `encode_piece`, and kept.
+    """A dictionary from a piece to its ids; those of a missing one are computed and kept.
 
     At most `CACHED_PIECES` are kept, none of them longer than `CACHED_LENGTH`.
     """
 
     def __init__(self, encode_piece: Callable[[str], list[int]]) -> None:
+        """Empty, with the function that computes the ids of a piece."""
         super().__init__()
         self._encode_piece = encode_piece
 

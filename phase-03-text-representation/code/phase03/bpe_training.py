@@ -49,16 +49,15 @@ def most_frequent(counts: Mapping[Pair, int]) -> Pair:
 def replace_pair(word: Iterable[int], pair: Pair, new: int) -> Word:
     """The word with every occurrence of the pair, from left to right, replaced by a new token.
 
+    The new token is another than the two of the pair, so that none is used twice:
     `replace_pair((1, 1, 1, 2), (1, 1), 3)` is `(3, 1, 2)`.
     """
     merged: list[int] = []
-    last_is_free = False  # the token written last may still become the left half of a pair
     for token in word:
-        if last_is_free and (merged[-1], token) == pair:
-            merged[-1], last_is_free = new, False
+        if merged and (merged[-1], token) == pair:
+            merged[-1] = new
         else:
             merged.append(token)
-            last_is_free = True
     return tuple(merged)
 
 
@@ -87,7 +86,8 @@ def train(words: Mapping[Word, int], n_merges: int, n_base: int) -> list[Pair]:
     ValueError for a count below 1, an id that is not 0 to n_base - 1, or a negative `n_merges`.
 
     The words lie behind one another in one list, an `END` after each. `after` and `before` lead
-    from a token to its neighbours, so that a merge is a few assignments at one place.
+    from a token to its neighbours, so that a merge is a few assignments at one place, and neither
+    the words that it is not in nor all pairs are looked at again for it.
     """
     _check(words, n_merges, n_base)
     corpus = _Corpus(words)

@@ -25,7 +25,10 @@ KIND = "characters"
 
 
 class CharTokenizer:
-    """One token for each character of a vocabulary; its id is its place there."""
+    """One token for each character of a vocabulary; its id is its place there.
+
+    `characters` is that vocabulary, as one string.
+    """
 
     def __init__(self, characters: str) -> None:
         """From the characters themselves, each once, in the order of their ids.
@@ -77,8 +80,10 @@ class CharTokenizer:
 
     @classmethod
     def load(cls, path: str | Path) -> "CharTokenizer":
-        """The tokenizer that `save` wrote. Raises ValueError for a file of another kind."""
+        """The tokenizer that `save` wrote. Raises ValueError, naming the file, for another."""
         characters = read_json(path, KIND).get("characters")
-        if not isinstance(characters, str):
-            raise ValueError(f"{path} has no string 'characters': save the tokenizer again")
+        if not isinstance(characters, str) or not 0 < len(characters) == len(set(characters)):
+            raise ValueError(
+                f"{path} has no 'characters', a text with each once: save the tokenizer again"
+            )
         return cls(characters)

@@ -39,7 +39,10 @@ Formula = Literal["word2vec.c", "paper"]
 
 
 class WordCounts:
-    """The words that are known, the most frequent first; a word's id is its place."""
+    """The words that are known, the most frequent first; a word's id is its place.
+
+    `words` and `counts` are as given, as a tuple and an array; `ids` tells the id of each word.
+    """
 
     def __init__(self, words: Sequence[str], counts: Sequence[int]) -> None:
         """From words, each once, and how often each occurs.
@@ -106,8 +109,10 @@ def read_corpus(
     """The vocabulary of some texts and all their known words as ids, one text after the other.
 
     Known is what occurs at least `min_count` times. The texts are read once. Raises ValueError
-    where no word does.
+    where no word does, and for one string in place of the texts.
     """
+    if isinstance(texts, str):
+        raise ValueError("a corpus is several texts, not one string: give it as [text]")
     found: defaultdict[str, int] = defaultdict()
     found.default_factory = found.__len__  # a new word gets the next number
     parts = [np.fromiter(map(found.__getitem__, split_words(text)), np.int32) for text in texts]

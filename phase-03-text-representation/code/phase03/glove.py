@@ -222,11 +222,11 @@ class Glove:
         no pair, one has no word, or there is no pass, and where the loss grows beyond all bounds.
         """
         vocab_size = len(self.params["word.bias"])
-        largest = max(counts.rows.max(initial=-1), counts.columns.max(initial=-1))
-        if n_epochs < 1 or not 0 <= largest < vocab_size:
+        ids = np.append(counts.rows, counts.columns)
+        if n_epochs < 1 or not len(ids) or ids.min() < 0 or ids.max() >= vocab_size:
             raise ValueError(
-                f"expected pairs of ids below {vocab_size} and at least one pass, got "
-                f"{len(counts.rows)} pairs of ids up to {largest} and {n_epochs} passes"
+                f"expected pairs of ids from 0 to {vocab_size - 1} and at least one pass, got "
+                f"{len(counts.rows)} pairs, some of them with other ids, or {n_epochs} passes"
             )
         dtype = self.params["word.bias"].dtype
         logs = np.log(counts.weights).astype(dtype)  # (P,)

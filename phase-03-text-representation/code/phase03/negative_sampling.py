@@ -61,9 +61,15 @@ def negative_sampling_backward(
 
 
 class NegativeSampler:
-    """Draws word ids with probabilities proportional to count^0.75 (Mikolov et al. 2013b)."""
+    """Draws word ids with probabilities proportional to count^0.75 (Mikolov et al. 2013b).
+
+    `probabilities` are those of all words, a float64 each.
+    """
 
     def __init__(self, counts: Integer[np.ndarray, " V"], power: float = POWER) -> None:
+        """From how often each word occurs. Raises ValueError without a word or a count of 1."""
+        if not len(counts) or counts.min() < 0 or counts.max() < 1:
+            raise ValueError(f"counts are 0 or more and not all 0, but these are {counts}")
         weights = np.asarray(counts, dtype=np.float64) ** power
         self.probabilities = weights / weights.sum()  # (V,)
         self._limits = np.cumsum(self.probabilities)  # (V,)

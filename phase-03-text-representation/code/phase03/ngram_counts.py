@@ -34,7 +34,10 @@ Sentence = Sequence[Hashable]
 
 
 class Vocabulary:
-    """What may be predicted: `<UNK>` is id 0, `<EOS>` id 1, then the words in their order."""
+    """What may be predicted: `<UNK>` is id 0, `<EOS>` id 1, then the words in their order.
+
+    `words` are all of them as a tuple, and `ids` tells the id of each.
+    """
 
     def __init__(self, words: Iterable[Hashable]) -> None:
         """From the words, each once. Raises ValueError where `<BOS>` or `<EOS>` is among them."""
@@ -191,5 +194,5 @@ class NGramCounts:
 
 def _refuse_marks(words: Iterable[Hashable]) -> None:
     for mark in (BOS, EOS):
-        if mark in words:
+        if mark in words and not isinstance(words, str):  # of a string the words are characters
             raise ValueError(f"{mark} stands at the border of every sentence: leave it out of it")

@@ -48,7 +48,7 @@ def pca(x: Float[np.ndarray, "n C"], n_components: int = 2) -> Projection:
     centered = x - mean  # (n, C)
     _, sizes, directions = np.linalg.svd(centered, full_matrices=False)
     total = float((sizes**2).sum())
-    if total == 0:
+    if (x == x[0]).all():  # not where total is 0: the mean of equal numbers may be rounded
         raise ValueError("all points are the same: no direction tells them apart")
     components = directions[:n_components]  # (k, C)
     largest = np.abs(components).argmax(axis=1)

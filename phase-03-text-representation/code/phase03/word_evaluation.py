@@ -50,7 +50,10 @@ class Correlation(NamedTuple):
 
 
 class WordVectors:
-    """Words with a vector of length 1 each: what the questions below are put to."""
+    """Words with a vector of length 1 each: what the questions below are put to.
+
+    `words` are in the order of the rows of `unit`, (V, C), and `ids` tells the row of each.
+    """
 
     def __init__(self, words: Sequence[str], vectors: Float[np.ndarray, "V C"]) -> None:
         """From words and their vectors of any length, row n being the vector of word n.
@@ -127,7 +130,7 @@ def read_questions(text: str) -> dict[str, list[tuple[str, ...]]]:
         words = tuple(line.split())
         if words[:1] == (":",) and len(words) == 2:
             category = words[1]
-            questions[category] = []
+            questions.setdefault(category, [])
         elif len(words) == 4 and category:
             questions[category].append(words)
         elif words:
@@ -187,13 +190,14 @@ def read_pairs(text: str) -> list[tuple[str, str, float]]:
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        parts = line.split("\t")
-        if len(parts) != 3:
+        try:
+            first, second, mark = line.lower().split("\t")
+            pairs.append((first, second, float(mark)))
+        except ValueError:
             raise ValueError(
                 f"line {number} of the pairs should be two words and a number with tabs between, "
                 f"and is {line!r}"
-            )
-        pairs.append((parts[0].lower(), parts[1].lower(), float(parts[2])))
+            ) from None
     return pairs
 
 

@@ -47,7 +47,11 @@ def words(text: str) -> list[str]:
 
 
 class WordTokenizer:
-    """One token for each word of a vocabulary, and `<UNK>` for all others."""
+    """One token for each word of a vocabulary, and `<UNK>` for all others.
+
+    `tokens` are all of them in the order of their ids, and `ids` tells the id of each; `special`
+    and `lowercase` are as given.
+    """
 
     def __init__(
         self, tokens: Sequence[str], special: Sequence[str] = (), *, lowercase: bool = False
@@ -89,8 +93,11 @@ class WordTokenizer:
         """The tokenizer of the words that occur at least `min_count` times in the texts.
 
         `max_vocab` limits the vocabulary, special tokens and `<UNK>` counted. Raises ValueError
-        where `min_count` is below 1, or `max_vocab` too small for the special tokens and `<UNK>`.
+        where `min_count` is below 1, or `max_vocab` too small for the special tokens and `<UNK>`,
+        and for one string in place of the texts, which would be read letter by letter.
         """
+        if isinstance(texts, str):
+            raise ValueError("training reads several texts, not one string: give it as [text]")
         if min_count < 1:
             raise ValueError(f"min_count is 1 or more, not {min_count}")
         n_words = None if max_vocab is None else max_vocab - len(special) - 1
@@ -145,9 +152,17 @@ class WordTokenizer:
 
     @classmethod
     def load(cls, path: str | Path) -> "WordTokenizer":
-        """The tokenizer that `save` wrote. Raises ValueError for a file of another kind."""
+        """The tokenizer that `save` wrote. Raises ValueError, naming the file, for another."""
         content = read_json(path, KIND)
+        tokens, special, lowercase = map(content.get, ("tokens", "special", "lowercase"))
+        lists = isinstance(tokens, list) and isinstance(special, list)
+        if not lists or not all(isinstance(token, str) for token in (*tokens, *special)):
+            raise ValueError(
+                f"{path} has no lists of texts 'tokens' and 'special': save the tokenizer again"
+            )
+        if not isinstance(lowercase, bool):
+            raise ValueError(f"{path} has no true or false 'lowercase': save the tokenizer again")
         try:
-            return cls(content["tokens"], content["special"], lowercase=content["lowercase"])
-        except KeyError as missing:
-            raise ValueError(f"{path} has no entry {missing}: save the tokenizer again") from None
+            return cls(tokens, special, lowercase=lowercase)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}, or save the tokenizer again") from None

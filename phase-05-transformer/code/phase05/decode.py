@@ -229,7 +229,7 @@ def beam_search(
     alpha: float = 0.6,
     use_cache: bool = True,
 ) -> tuple[Int64[np.ndarray, "B L"], Float[np.ndarray, " B"]]:
-    """The answer with the best score that the beam met, and that score, for each row.
+    """The answer with the best score in the last beam, and that score, for each row.
 
     An answer ends with the end symbol, or has `max_length` symbols and no end; shorter ones are
     filled up with end symbols to the longest of them, (B, L). The score is in nats, and is the
@@ -275,9 +275,10 @@ def grown(
     scores, chosen = best_of(candidates.reshape(n_batch, -1), width)  # (B, width)
     parents, symbols = np.divmod(chosen, n_symbols)  # (B, width)
     answers = np.take_along_axis(beam.answers, parents[:, :, np.newaxis], axis=1)
+    reached = np.take_along_axis(total.reshape(n_batch, -1), chosen, axis=1)  # (B, width)
     return Beam(
         answers=np.concatenate([answers, symbols[:, :, np.newaxis]], axis=2),  # (B, width, t + 1)
-        total=np.take_along_axis(total.reshape(n_batch, -1), chosen, axis=1),
+        total=np.where(np.isneginf(scores), -np.inf, reached),
         scores=scores,
         lengths=np.take_along_axis(lengths, parents, axis=1),
         ended=np.take_along_axis(beam.ended, parents, axis=1) | (symbols == end),
