@@ -48,7 +48,7 @@ format: setup  ## lay the code out as the checks want it
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
-items: setup  ## the checker on every item's own modules, and on every wrong solution; takes minutes
+items: setup  ## the checker on every item's stub and own modules, and on every wrong solution; takes minutes
 	$(RUN) pytest -m "slow or not slow" --timeout 1000 tests/test_items.py tests/test_item_stubs.py tests/test_wrong_solutions.py
 
 mutants: setup  ## plant bugs in the written phases and count those that no test sees; takes minutes

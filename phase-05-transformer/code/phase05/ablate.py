@@ -7,9 +7,9 @@ optimizer and the same learning rate: a straight warm-up to a peak, where it sta
 each show what is the variant and what is luck.
 
     norms       post-norm, as in the paper, and pre-norm, each with the warm-up and without;
-                post-norm without it at a third of the rate; no layer norm; no residual connections
+                post-norm without it at 0.3 of the rate; no layer norm; no residual connections
     sizes       the number of heads (the width stays the same) and the width of the feed-forward,
-                all post-norm with the warm-up, at a third of the rate
+                all post-norm with the warm-up, at 0.3 of the rate
 
 Besides the loss, the gradients are measured: for each layer the norm of the gradient of all its
 weights, in the first step and in the last. Adam divides such sizes away (as long as they are far
@@ -18,7 +18,7 @@ layer, and how evenly.
 
 What is measured at the end is the share of held-out sequences that greedy decoding writes whole.
 
-The peak is high on purpose: at a third of it post-norm learns without a warm-up too.
+The peak is high on purpose: at 0.3 of it post-norm learns without a warm-up too.
 
 Left out: a learning rate for each variant. A part that could be missed at a lower rate still counts
 as missed here.

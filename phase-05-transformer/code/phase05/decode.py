@@ -12,8 +12,9 @@ of Wu et al. (2016), GNMT, whose other penalty, for coverage, is left out:
 
 |Y| counts the symbols, the end symbol too. With alpha 0 it is the log-probability itself. (A plain
 mean, log P / |Y|, is another common choice; it favours long answers more.) An answer that has ended
-stays in the beam with its score and competes with prefixes that go on. The search stops where none
-of these can overtake it: log P only falls, and no length has a larger lp than max_length.
+keeps its score and competes with the prefixes that go on for a place in the beam; one that loses
+its place is forgotten. The search stops where no prefix can overtake the best ended answer: log P
+only falls, and no length has a larger lp than max_length.
 
 **The cache.** A step needs the keys and values of all positions before, which have not changed:
 under the causal mask nothing that comes later can reach them. So each layer keeps them, and a step
