@@ -31,6 +31,7 @@ SITE = ROOT / "build" / "site"
 CANONICAL = re.compile(r'<link rel="canonical" href="([^"]+)"')
 DATE = re.compile(r"\w{3}, \d\d \w{3} \d{4} [\d:]{8} [+-]\d{4}")
 NOTE = "phase-00-math-foundations/notes/probability/"
+pytestmark = pytest.mark.timeout(900)  # the first test opens every page: minutes on a busy machine
 WIDE: ViewportSize = {"width": 1280, "height": 800}
 NARROW: ViewportSize = {"width": 360, "height": 740}
 
