@@ -164,6 +164,11 @@ def test_arguments_are_left_unchanged_and_backward_can_be_called_twice():
         np.testing.assert_array_equal(array, copy)
 
 
+def test_widths_of_one_are_widths():
+    params = self_attention_parameters(1, 1, np.random.default_rng(0))
+    assert {weight.shape for weight in params.values()} == {(1, 1)}
+
+
 def test_parameters_begin_uniform_within_one_over_the_root_of_the_width():
     params = self_attention_parameters(64, 32, np.random.default_rng(0))
     assert set(params) == set(NAMES)

@@ -59,7 +59,10 @@ def training_batches(
 def train_step(
     model: Model, optimizer: Adam, batch: Batch, step: int, n_steps: int, learning_rate: float
 ) -> float:
-    """One step of Adam at the cosine schedule's rate, with clipped gradients; the loss before."""
+    """One step of Adam, with gradients clipped to MAX_NORM; the loss before it.
+
+    The rate is the cosine schedule's, after WARMUP steps of warm-up, at most a tenth of all.
+    """
     loss, cache = model.forward(*batch)
     grads, _ = clip_gradients(model.backward(cache), MAX_NORM)
     optimizer.learning_rate = cosine(step, learning_rate, n_steps, min(WARMUP, n_steps // 10))
