@@ -195,7 +195,7 @@ def test_missing_file_says_where_to_run_it(tmp_path):
         ("vaswani2017attention", "vaswani2017attention"),
         (" 15 ", "vaswani2017attention"),
         ("attention is all you need", "vaswani2017attention"),
-        ("kaiser", "vaswani2017attention"),
+        ("polosukhin", "vaswani2017attention"),
         ("SCHMIDHUBER 1997", "hochreiter1997long"),
         ("bert", "devlin2019bert"),
         ("gpt-3", "brown2020language"),
