@@ -93,7 +93,7 @@ def test_texts_without_a_character_make_no_vocabulary(texts):
         CharTokenizer.train(texts)
 
 
-@pytest.mark.parametrize("characters", ["ba", "é你😀\n\"'\\", "\ud83d\ude00"])
+@pytest.mark.parametrize("characters", ["a", "ba", "é你😀\n\"'\\", "\ud83d\ude00"])
 def test_saved_tokenizer_is_loaded_again(tmp_path, characters):
     CharTokenizer(characters).save(tmp_path / "t.json")
     loaded = CharTokenizer.load(tmp_path / "t.json")

@@ -59,6 +59,8 @@ def test_texts_are_those_of_a_file_or_of_a_collection(tmp_path):
 def test_texts_end_after_so_many_characters():
     assert list(first_characters(iter(["abc", "def", "g"]), 5)) == ["abc", "de"]
     assert list(first_characters(iter(["abc", "def"]), 3)) == ["abc"]
+    assert list(first_characters(iter(["abc", "def"]), 4)) == ["abc", "d"]
+    assert list(first_characters(iter(["abc", "def"]), 0)) == []
 
 
 def test_ids_are_ranks_and_equal_counts_stand_in_alphabetical_order():
@@ -78,6 +80,8 @@ def test_rare_words_are_left_out_and_their_neighbours_move_together():
 def test_min_count_itself_is_enough():
     vocabulary, _ = read_corpus(["a a b b b c"], min_count=2)
     assert vocabulary.words == ("b", "a")
+    vocabulary, _ = read_corpus(["a " * 5 + "b " * 4])
+    assert vocabulary.words == ("a",)  # five where nothing else is asked for
 
 
 def test_one_string_instead_of_texts_is_refused():
@@ -169,6 +173,10 @@ def test_radii_are_equally_likely_from_one_to_the_window():
     radii = window_radii(30_000, 3, np.random.default_rng(0))
     shares = np.bincount(radii, minlength=5) / 30_000
     np.testing.assert_allclose(shares, [0, 1 / 3, 1 / 3, 1 / 3, 0], atol=0.02)
+
+
+def test_smallest_window_is_one_word_to_each_side():
+    np.testing.assert_array_equal(window_radii(4, 1, np.random.default_rng(0)), np.ones(4))
 
 
 def test_window_of_nothing_is_refused():

@@ -140,6 +140,10 @@ def test_id_without_a_row_is_named(wrong):
 # ---- the weight --------------------------------------------------------------------------
 
 
+def test_one_word_and_one_number_are_enough():
+    assert embedding_weight(1, 1, np.random.default_rng(0)).shape == (1, 1)
+
+
 def test_weight_is_random_normal_numbers():
     weight = embedding_weight(300, 200, np.random.default_rng(0), dtype=np.float64)
     assert weight.shape == (300, 200)

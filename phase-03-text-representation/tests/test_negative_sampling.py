@@ -101,3 +101,16 @@ def test_negatives_are_drawn_by_the_count_to_the_three_quarters():
         NegativeSampler(np.array([0, 0]))
     flat = NegativeSampler(np.array([10_000, 1]), power=0.0)
     np.testing.assert_allclose(flat.probabilities, [0.5, 0.5])
+
+
+def test_every_word_is_drawn_and_a_count_of_zero_never():
+    drawn = NegativeSampler(np.array([2, 0, 2, 2])).draw((30_000,), np.random.default_rng(1))
+    np.testing.assert_allclose(
+        np.bincount(drawn, minlength=4) / 30_000, [1 / 3, 0, 1 / 3, 1 / 3], atol=0.02
+    )
+
+
+@pytest.mark.parametrize("counts", [[], [0], [-1, 5]])
+def test_counts_that_are_none_are_refused(counts):
+    with pytest.raises(ValueError, match=r"."):
+        NegativeSampler(np.array(counts, dtype=np.int64))

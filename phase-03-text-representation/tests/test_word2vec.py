@@ -8,7 +8,7 @@ import pytest
 
 from phase03.corpus import WordCounts, window_mask
 from phase03.skip_gram import Block, skip_gram_block
-from phase03.word2vec import Word2Vec, Word2VecConfig, add_rows
+from phase03.word2vec import LEARNING_RATES, Word2Vec, Word2VecConfig, add_rows
 
 # ---- rows of a matrix ------------------------------------------------------------
 
@@ -99,6 +99,51 @@ def test_rate_falls_along_a_line_and_all_words_are_counted():
     np.testing.assert_allclose(rates, 0.05 * (1 - before / 12_000), atol=0.05 * 9 / 12_000)
 
 
+@pytest.mark.parametrize("architecture", ["skip-gram", "cbow"])
+def test_first_step_takes_the_whole_rate(architecture):
+    vocabulary, text = pairs_corpus()
+    model = Word2Vec(small(architecture=architecture), vocabulary, np.random.default_rng(0))
+    assert next(iter(model.train(text, 2, n_reports=1000))).learning_rate == 0.025
+
+
+def test_loss_is_that_since_the_report_before():
+    vocabulary, text = pairs_corpus()
+    last = {}
+    for n_reports in (1, 20):
+        model = Word2Vec(small(learning_rate=0.05), vocabulary, np.random.default_rng(0))
+        last[n_reports] = list(model.train(text, 4, n_reports))[-1].loss
+    assert last[20] < 0.98 * last[1]  # one report is the mean of all, from the first steps on
+
+
+@pytest.mark.parametrize("architecture", ["skip-gram", "cbow"])
+def test_beyond_the_ends_of_a_text_there_are_no_words(architecture):
+    # The first two words and the last are in no text, and so rare that they are never drawn.
+    vocabulary = WordCounts(list("abcde"), [1, 1, 10**12, 10**12, 1])
+    model = Word2Vec(small(architecture=architecture), vocabulary, np.random.default_rng(0))
+    before = {name: one.copy() for name, one in model.params.items()}
+    list(model.train(np.array([2, 3] * 21, dtype=np.int32), 3))  # a block and part of another
+    for name, one in model.params.items():
+        changed = np.any(one != before[name], axis=1)
+        np.testing.assert_array_equal(changed, [False, False, True, True, False], err_msg=name)
+
+
+@pytest.mark.parametrize("architecture", ["skip-gram", "cbow"])
+def test_first_word_of_the_vocabulary_is_a_neighbour_like_any_other(architecture):
+    vocabulary = WordCounts(list("abc"), [1, 1, 10**12])  # negatives are c, always
+    config = small(architecture=architecture, window=1)
+    model = Word2Vec(config, vocabulary, np.random.default_rng(0))
+    list(model.train(np.array([0, 1], dtype=np.int32), 1))
+    assert np.all(model.params["output.weight"] != 0)
+
+
+def test_text_of_one_word_has_no_pairs():
+    vocabulary = WordCounts(["a"], [1])
+    model = Word2Vec(small(), vocabulary, np.random.default_rng(0))
+    progress = list(model.train(np.array([0], dtype=np.int32), 1))
+    assert (progress[-1].words, progress[-1].loss) == (1, 0)
+    assert not model.params["output.weight"].any()
+
+
 def test_step_goes_against_the_gradient_by_the_rate():
     words = np.array([[-1, -1, 3, 1, 3, 8, 0]], dtype=np.int32)  # 2 beyond the text, 3, 2 after
     mask = window_mask(np.array([[2, 1, 2]], dtype=np.int32), 2) & (words >= 0)[:, np.newaxis]
@@ -148,3 +193,17 @@ def test_steps_that_are_too_long_are_said_to_be():
 def test_settings_that_make_no_sense_are_refused(wrong):
     with pytest.raises(ValueError, match=r"."):
         Word2VecConfig(**wrong)
+
+
+@pytest.mark.kept
+def test_least_settings_are_ones():
+    Word2VecConfig(d_embedding=1, window=1, n_negatives=1, chunk_length=1, n_shared=1, n_block=1)
+
+
+@pytest.mark.kept
+def test_settings_are_those_of_the_text_where_nothing_else_is_asked_for():
+    config = Word2VecConfig()
+    assert (config.d_embedding, config.window, config.n_negatives) == (100, 5, 5)
+    assert (config.threshold, config.learning_rate) == (1e-4, 0.025)
+    assert (config.n_block, config.chunk_length, config.n_shared) == (256, 32, 32)
+    assert LEARNING_RATES == {"skip-gram": 0.025, "cbow": 0.2}

@@ -91,6 +91,12 @@ def test_words_and_vectors_must_fit():
 # ---- analogies ---------------------------------------------------------------------------
 
 
+def test_one_answer_and_ten_neighbours_are_given_unasked():
+    assert len(vectors().analogy("man", "king", "woman")) == 1
+    many = WordVectors(tuple("abcdefghijkl"), np.random.default_rng(0).normal(size=(12, 3)))
+    assert len(many.neighbours("a")) == 10
+
+
 def test_man_is_to_king_as_woman_is_to_queen():
     assert vectors().analogy("man", "king", "woman")[0][0] == "queen"
     assert vectors().analogy("king", "man", "queen")[0][0] == "woman"
@@ -117,9 +123,11 @@ def test_category_that_comes_again_goes_on():
     assert read_questions(text)["a"] == [tuple("abcd"), tuple("cdef")]
 
 
-@pytest.mark.parametrize("text", ["man king woman queen", ": family\nman king woman", ": a b c"])
-def test_line_that_is_no_question_is_refused(text):
-    with pytest.raises(ValueError, match=r"."):
+@pytest.mark.parametrize(
+    ("text", "line"), [("man king woman queen", 1), (": family\nman king woman", 2), (": a b c", 1)]
+)
+def test_line_that_is_no_question_is_refused_by_its_number(text, line):
+    with pytest.raises(ValueError, match=rf"\b{line}\b"):
         read_questions(text)
 
 
@@ -180,11 +188,12 @@ def test_spearman_and_ranks_equal_scipy():
 
 
 def test_similarity_is_judged_over_known_pairs():
-    pairs = [("man", "woman", 9.0), ("man", "apple", 1.0), ("king", "woman", 5.0), ("a", "b", 2.0)]
-    found = judge_similarity(vectors(), pairs)
+    pairs = [("man", "woman", 9.0), ("man", "apple", 1.0), ("king", "woman", 5.0)]
+    unknown = [("a", "b", 2.0), ("a", "man", 2.0), ("man", "b", 2.0)]
+    found = judge_similarity(vectors(), pairs + unknown)
     assert found.spearman == pytest.approx(1)
-    assert found[1:] == (3, 4)
-    assert judge_similarity(vectors(), pairs[3:]) == Correlation(0.0, 0, 1)
+    assert found[1:] == (3, 6)
+    assert judge_similarity(vectors(), unknown) == Correlation(0.0, 0, 3)
 
 
 # ---- all together ------------------------------------------------------------------------

@@ -115,6 +115,11 @@ def test_tokens_that_could_be_mistaken_are_refused(tokens, special):
         WordTokenizer(tokens, special)
 
 
+def test_token_that_is_given_twice_is_named():
+    with pytest.raises(ValueError, match="twin"):
+        WordTokenizer(["a", "twin", "b", "twin"])
+
+
 @pytest.mark.parametrize("options", [{"min_count": 0}, {"max_vocab": 0}, {"max_vocab": -3}])
 def test_settings_without_sense_are_refused(options):
     with pytest.raises(ValueError, match=r"."):

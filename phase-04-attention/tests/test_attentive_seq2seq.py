@@ -362,6 +362,14 @@ def test_parameters_have_the_names_and_shapes_of_the_parts():
         assert found == shared | own[kind]
 
 
+def test_attentional_layer_begins_as_a_linear_layer_of_torch():
+    wide = AttentiveSeq2Seq(AttentiveConfig(4, 50, attention="dot"), np.random.default_rng(0))
+    weight = wide.params["combine.weight"]  # (50, 100), so the limit is 1 / sqrt(100)
+    assert 0.09 < weight.max() <= 0.1
+    assert -0.1 <= weight.min() < -0.09
+    assert abs(weight.mean()) < 0.01
+
+
 @pytest.mark.parametrize(
     "changes", [{"attention": "cosine"}, {"start_id": -1}, {"end_id": W}, {"dropout": 1.0}]
 )

@@ -126,6 +126,15 @@ def test_gradients_of_the_comparison_match_finite_differences():
     )
 
 
+def test_second_backward_of_the_score_gives_the_same_as_the_first():
+    params, query, keys = inputs(seed=10)
+    scores, cache = additive_scores_forward(params, query, keys)
+    first, second = (additive_scores_backward(scores, cache) for _ in range(2))
+    np.testing.assert_array_equal(second[0], first[0])
+    np.testing.assert_array_equal(second[1], first[1])
+    np.testing.assert_array_equal(second[2]["score.weight"], first[2]["score.weight"])
+
+
 def test_steps_one_at_a_time_on_keys_projected_once_give_the_scores_of_all():
     params, query, keys = inputs(seed=8)
     scores, _ = additive_scores_forward(params, query, keys)
@@ -163,6 +172,11 @@ def test_parameters_begin_as_those_of_torch():
     for name, limit in (("query.weight", 0.2), ("key.weight", 0.1), ("score.weight", 0.05)):
         assert 0.9 * limit < np.abs(params[name]).max() <= limit
         assert abs(params[name].mean()) < 0.1 * limit
+
+
+def test_widths_of_one_are_enough():
+    params = additive_parameters(1, 1, 1, np.random.default_rng(0))
+    assert {value.shape for value in params.values()} == {(1, 1)}
 
 
 @pytest.mark.parametrize("widths", [(0, 3, 3), (3, 0, 3), (3, 3, 0)])

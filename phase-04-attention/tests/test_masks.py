@@ -72,6 +72,11 @@ def test_one_query_sees_its_one_key():
     assert causal_mask(1).tolist() == [[True]]
 
 
+def test_no_queries_are_the_last_of_any_number_of_keys():
+    assert causal_mask(0, 3).shape == (0, 3)
+    assert causal_mask(0).shape == (0, 0)
+
+
 def test_combined_mask_has_an_axis_for_heads_and_allows_what_both_allow():
     padding = padding_mask(np.array([3, 1]), 3)
     alone = combined(padding)
@@ -190,6 +195,12 @@ def test_large_scores_neither_overflow_nor_lose_the_allowed(dtype):
         weights, _ = masked_softmax_forward(scores, mask)
     np.testing.assert_array_equal(weights, [[0.5, 0.5, 0], [0.5, 0.5, 0]])
     assert weights.dtype == dtype
+
+
+def test_no_keys_at_all_get_no_weights():
+    weights, cache = masked_softmax_forward(np.zeros((B, T, 0)))
+    assert weights.shape == (B, T, 0)
+    assert masked_softmax_backward(weights, cache).shape == (B, T, 0)
 
 
 def test_one_key_gets_the_whole_weight_and_no_gradient():

@@ -20,9 +20,10 @@ TARGETS = ["a dog .", "two dogs run .", "nothing", "a cat sits there now .", " a
 
 
 def test_pairs_of_which_a_side_is_empty_or_too_long_are_left_out():
-    pairs = short_pairs(SOURCES, TARGETS, 4)
+    pairs = short_pairs(SOURCES, TARGETS, 3)
     assert pairs == [Pair("ein Hund .", "a dog ."), Pair("ein Mann .", "a man .")]
     assert len(short_pairs(SOURCES, TARGETS, None)) == 4
+    assert short_pairs(["ja"], ["yes"], 1) == [Pair("ja", "yes")]
 
 
 def test_sentence_without_its_translation_is_refused():
@@ -63,13 +64,14 @@ def test_another_epoch_puts_other_equals_together_and_the_same_seed_the_same():
     pairs = pairs_of([(2, 3)] * 20)
     rng = np.random.default_rng(0)
     first, second = (list(batches_by_length(pairs, 4, rng)) for _ in range(2))
-    assert first != second
+    assert {frozenset(batch) for batch in first} != {frozenset(batch) for batch in second}
     assert list(batches_by_length(pairs, 4, np.random.default_rng(0))) == first
 
 
 def test_without_an_rng_the_order_is_the_sorted_one():
     pairs = pairs_of([(1, 3), (2, 1), (1, 1), (5, 2)])
     assert list(batches_by_length(pairs, 2)) == [[2, 1], [3, 0]]
+    assert list(batches_by_length(pairs, 1)) == [[2], [1], [3], [0]]
 
 
 def test_batches_of_nothing_are_refused():
@@ -79,5 +81,6 @@ def test_batches_of_nothing_are_refused():
 
 @pytest.mark.kept
 def test_special_tokens_have_the_first_ids():
+    assert SPECIAL == ("<PAD>", "<BOS>", "<EOS>")
     words = WordTokenizer.train(["a b"], special=SPECIAL)
     assert [words.ids[token] for token in SPECIAL] == [PAD, BOS, EOS]

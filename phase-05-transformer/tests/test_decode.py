@@ -16,6 +16,7 @@ from phase05.decode import (
     first_beam,
     greedy,
     grown,
+    is_settled,
     keep_nothing_written,
     length_penalty,
 )
@@ -259,6 +260,20 @@ def test_answer_that_has_ended_goes_on_in_one_way():
     (place,) = np.flatnonzero(second.answers[0, :, 0] == END)
     assert second.lengths[0, place] == 1
     assert second.scores[0, place] == first.scores[0, first.answers[0, :, 0] == END]
+
+
+def test_search_goes_on_while_a_prefix_may_still_grow_better():
+    beam, _ = grown(first_beam(2, 2), np.zeros((2, 2, 5)), END, 0.0)
+    beam = beam._replace(
+        total=np.array([[-1.0, -1.5], [-1.0, -9.0]]),
+        scores=np.array([[-1.0, -1.5], [-1.0, -9.0]]),
+        ended=np.array([[True, False], [True, False]]),
+    )
+    assert is_settled(beam, 20, 0.0)  # -1.5 can only fall
+    assert not is_settled(beam, 20, 1.0)  # of 20 symbols it could be worth -1.5 / (25 / 6)
+    assert is_settled(beam, 2, 1.0)  # of two only -1.5 / (7 / 6)
+    assert is_settled(beam._replace(ended=np.ones((2, 2), bool)), 20, 1.0)
+    assert not is_settled(beam._replace(ended=np.zeros((2, 2), bool)), 20, 0.0)
 
 
 @pytest.mark.parametrize(("seed", "alpha"), [(0, 0.0), (1, 0.6), (2, 1.5), (3, 0.6)])

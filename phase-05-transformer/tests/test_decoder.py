@@ -263,6 +263,18 @@ def test_stack_and_all_gradients_match_torch(norm, final_norm):
     compare_with_torch(module, stack(config, 3, final_norm), forward, decoder_backward)
 
 
+def test_dropout_acts_in_every_layer_of_a_stack():
+    config = dataclasses.replace(CONFIG, dropout=0.5)
+    params, (x, memory) = stack(n_layer=2), inputs()
+    y, _ = decoder_forward(params, x, memory, *MASKS, config, 2, np.random.default_rng(2))
+    rng = np.random.default_rng(2)
+    for i in range(2):
+        start = f"layers.{i}."
+        one = {name[len(start) :]: v for name, v in params.items() if name.startswith(start)}
+        x, _ = decoder_layer_forward(one, x, memory, *MASKS, config, rng)
+    np.testing.assert_allclose(y, x, rtol=1e-13)
+
+
 def test_gradient_of_the_memory_is_the_sum_over_the_layers():
     # The paths through each layer, taken alone: the other layers look at a memory of their own.
     params, (x, memory) = stack(n_layer=3), inputs()

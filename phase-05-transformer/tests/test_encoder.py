@@ -224,6 +224,16 @@ def test_layer_gradients_with_dropout_match_finite_differences():
     check_gradients(forward, encoder_layer_backward, inputs)
 
 
+@pytest.mark.parametrize("silent", ["self_attn.out_proj.", "linear2."])
+def test_dropout_acts_on_each_of_the_two_sublayers(silent):
+    # With one of the functions at 0, any difference comes from the dropout of the other.
+    config = dataclasses.replace(CONFIG, dropout=0.5)
+    params = {n: 0 * v if n.startswith(silent) else v for n, v in layer().items()}
+    calm, _ = encoder_layer_forward(params, normal(B, T, C), MASK, config)
+    y, _ = encoder_layer_forward(params, normal(B, T, C), MASK, config, np.random.default_rng(1))
+    assert np.abs(y - calm).max() > 0.01
+
+
 @pytest.mark.parametrize("norm", NORMS)
 def test_names_and_shapes_are_those_of_torch(norm):
     params = encoder_layer_parameters(
@@ -316,13 +326,16 @@ def test_stack_gradients_match_finite_differences(norm):
     check_gradients(forward, encoder_backward, inputs)
 
 
-def test_stack_is_its_layers_one_after_the_other():
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_stack_is_its_layers_one_after_the_other(dropout):
+    config = dataclasses.replace(CONFIG, dropout=dropout)
     params, x = stack(), normal(B, T, C)
-    y, _ = encoder_forward(params, x, MASK, CONFIG, 2)
+    y, _ = encoder_forward(params, x, MASK, config, 2, np.random.default_rng(2))
+    rng = np.random.default_rng(2)
     for i in range(2):
         start = f"layers.{i}."
         one = {name[len(start) :]: v for name, v in params.items() if name.startswith(start)}
-        x, _ = encoder_layer_forward(one, x, MASK, CONFIG)
+        x, _ = encoder_layer_forward(one, x, MASK, config, rng)
     np.testing.assert_allclose(y, x, rtol=1e-13)
 
 
@@ -331,6 +344,8 @@ def test_layers_of_a_stack_begin_different():
     one, other = (params[f"layers.{i}.linear1.weight"] for i in range(2))
     assert np.abs(one - other).max() > 0.1
     assert not any(name.startswith("norm") for name in params)
+    pre = dataclasses.replace(CONFIG, norm="pre")
+    assert "norm.weight" not in encoder_parameters(1, pre, np.random.default_rng(0))
     assert "norm.weight" in encoder_parameters(
         1, CONFIG, np.random.default_rng(0), np.float32, True
     )
@@ -384,6 +399,13 @@ def test_no_residual_loses_the_gradient_with_the_depth():
 def test_settings_that_make_no_layer_are_refused(change, say):
     with pytest.raises(ValueError, match=say):
         dataclasses.replace(CONFIG, **change)
+
+
+def test_smallest_layer_has_one_of_everything():
+    y, _ = encoder_layer_forward(
+        layer(LayerConfig(1, 1, 1)), normal(B, T, 1), None, LayerConfig(1, 1, 1)
+    )
+    assert y.shape == (B, T, 1)
 
 
 def test_stack_of_nothing_is_refused():

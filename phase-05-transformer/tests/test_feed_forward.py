@@ -144,6 +144,12 @@ def test_other_activations_are_refused(activation):
         feed_forward_forward(params, x, activation)
 
 
+def test_widths_of_one_are_enough():
+    params = feed_forward_parameters(1, 1, np.random.default_rng(0))
+    y, _ = feed_forward_forward(params, np.ones((2, 1), np.float32))
+    assert y.shape == (2, 1)
+
+
 @pytest.mark.parametrize(("d_model", "d_ff"), [(0, 4), (4, 0)])
 def test_widths_of_nothing_are_refused(d_model, d_ff):
     with pytest.raises(ValueError, match=r"\b0\b"):

@@ -122,6 +122,15 @@ def test_large_logits_neither_overflow_nor_warn():
     assert np.isfinite(smoothed_cross_entropy_backward(1.0, cache)).all()
 
 
+def test_large_logits_of_one_example_leave_the_others_alone():
+    logits = np.array([[0.0, 1.0, 2.0], [1e4, 1e4 + 1, 1e4 + 2]])
+    alone, _ = smoothed_cross_entropy_forward(logits[:1], np.array([0]), 0.1)
+    both, cache = smoothed_cross_entropy_forward(logits, np.array([0, 0]), 0.1)
+    assert both == pytest.approx(alone, rel=1e-10)
+    dlogits = smoothed_cross_entropy_backward(1.0, cache)
+    np.testing.assert_allclose(dlogits[0], dlogits[1], rtol=1e-10)
+
+
 def test_gradients_of_an_example_add_up_to_zero():
     logits, targets = examples()
     _, cache = smoothed_cross_entropy_forward(logits, targets, 0.1)

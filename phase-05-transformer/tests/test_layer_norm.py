@@ -135,6 +135,11 @@ def test_equal_features_give_the_bias_and_not_nan():
     np.testing.assert_allclose(y, [[1.0, 2.0, 3.0]] * 2, atol=1e-9)
 
 
+def test_one_feature_is_its_own_mean_and_gives_the_bias():
+    y, _ = layer_norm_forward(np.array([[3.0], [-4.0]]), np.array([2.0]), np.array([5.0]))
+    np.testing.assert_array_equal(y, [[5.0], [5.0]])
+
+
 def test_large_features_lose_no_digits_to_the_mean():
     # mean(x^2) - mean^2 would have none of its digits left here.
     x = np.array([[1e8, 1e8 + 2, 1e8 + 4]])

@@ -54,6 +54,16 @@ def test_numbers_are_said_as_written_here(number, words):
     assert " ".join(number_words(number)) == words
 
 
+def test_numbers_below_a_hundred_are_spelled_right():
+    ones = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    teens = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+    tens = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+    truth = ["zero", *ones, *teens.split()]
+    for ten in tens:
+        truth += [ten, *(f"{ten} {one}" for one in ones)]
+    assert [" ".join(number_words(number)) for number in range(100)] == truth
+
+
 def test_no_two_numbers_sound_the_same():
     said = {" ".join(number_words(number)) for number in range(20_000)}
     assert len(said) == 20_000
