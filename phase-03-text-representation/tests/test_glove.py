@@ -268,6 +268,27 @@ def test_same_seed_gives_the_same_vectors():
     assert np.any(vectors[0] != vectors[2])
 
 
+def test_pairs_are_read_in_an_order_that_is_drawn():
+    models = [Glove(GloveConfig(4, n_block=16), 10, np.random.default_rng(n)) for n in (3, 4)]
+    models[1].params = {name: one.copy() for name, one in models[0].params.items()}
+    for model in models:
+        list(model.train(small_counts(), 1))
+    assert np.any(models[0].vectors != models[1].vectors)
+
+
+@pytest.mark.kept
+def test_settings_are_the_papers_where_nothing_else_is_asked_for():
+    config = GloveConfig()
+    assert (config.x_max, config.alpha, config.learning_rate) == (100, 0.75, 0.05)
+
+
+def test_smallest_model_has_one_of_everything():
+    config = GloveConfig(d_embedding=1, n_block=1, alpha=0.0)
+    model = Glove(config, 1, np.random.default_rng(0))
+    losses = list(model.train(co_occurrences(np.zeros(9, np.int64), 2, 1), 20))
+    assert losses[-1] < losses[0]
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -61,6 +61,13 @@ def test_fewer_points_than_columns():
     assert found.explained.sum() == pytest.approx(1)
 
 
+def test_two_points_have_one_component_and_two_are_found_unasked():
+    found = pca(np.array([[1.0, 2.0, 2.0], [3.0, 2.0, 2.0]]), 1)
+    np.testing.assert_allclose(found.components, [[1, 0, 0]], atol=1e-12)
+    np.testing.assert_allclose(found.points, [[-1], [1]])
+    assert pca(cloud()).points.shape == (11, 2)
+
+
 def test_type_of_numbers_is_kept():
     found = pca(cloud(dtype=np.float32))
     assert {part.dtype for part in found} == {np.dtype(np.float32)}

@@ -222,6 +222,16 @@ def test_all_published_sets_are_asked():
     }
 
 
+def test_shares_and_correlations_have_four_places():
+    questions = ": one\nman king woman queen\nking man queen apple\nman apple king woman\n"
+    pairs = "man\twoman\t3\nking\twoman\t9\nman\tapple\t5\n"
+    sets = {QUESTIONS: questions, **dict.fromkeys(PAIRS.values(), pairs)}
+    found = evaluate(vectors(), sets.__getitem__)
+    assert (found["analogies"], found["categories"]["one"]["accuracy"]) == (0.3333, 0.3333)
+    assert found["wordsim353"] == round(judge_similarity(vectors(), read_pairs(pairs)).spearman, 4)
+    assert found["wordsim353"] not in (-1, 0, 1)
+
+
 def test_neighbours_of_the_known_words():
     found = neighbours_of(vectors(), ("king", "nobody", "man"), 2)
     assert list(found) == ["king", "man"]
@@ -234,6 +244,9 @@ def test_answers_to_questions_of_known_words():
     assert list(found) == ["king - man + woman"]
     assert found["king - man + woman"][0] == "queen"
     assert len(found["king - man + woman"]) == 2
+    assert len(answers_of(vectors(), questions)["king - man + woman"]) == 2  # all that are left
+    many = WordVectors(tuple("abcdefgh"), np.random.default_rng(0).normal(size=(8, 3)))
+    assert len(answers_of(many, [("a", "b", "c")])["b - a + c"]) == 3
 
 
 # ---- files -------------------------------------------------------------------------------
@@ -252,3 +265,9 @@ def test_saved_vectors_come_back(tmp_path):
 def test_missing_vectors_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none"):
         load_vectors(tmp_path / "none.npz")
+
+
+def test_vectors_are_saved_where_others_have_been(tmp_path):
+    for word in ("old", "new"):
+        save_vectors(tmp_path / "v.npz", [word], np.ones((1, 2), np.float32))
+    assert load_vectors(tmp_path / "v.npz").words == ("new",)

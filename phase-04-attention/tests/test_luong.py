@@ -158,6 +158,14 @@ def test_parameters_begin_as_those_of_torch():
         assert value.dtype == np.float32
 
 
+def test_widths_of_one_are_enough():
+    rng = np.random.default_rng(0)
+    shapes = {value.shape for value in general_parameters(1, 1, rng).values()}
+    assert shapes == {(1, 1)}
+    shapes = {value.shape for value in concat_parameters(1, 1, 1, rng).values()}
+    assert shapes == {(1, 2), (1, 1)}
+
+
 @pytest.mark.parametrize("widths", [(0, 3), (3, 0)])
 def test_widths_of_nothing_are_refused(widths):
     with pytest.raises(ValueError, match=r"\b0\b|width"):
