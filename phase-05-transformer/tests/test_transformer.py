@@ -334,6 +334,23 @@ def test_dropout_is_drawn_from_the_generator_and_evaluation_has_none():
     assert abs(one - calm.forward(*batch())[0]) > 1e-6
 
 
+def test_dropout_acts_on_both_embeddings_and_in_every_sublayer():
+    # Of a single symbol, what is dropped behind a bias gets no gradient, and the rest some.
+    symbol = (np.array([[3]]), np.array([[True]]))
+    config = dataclasses.replace(CONFIG, d_model=24, dropout=0.5, tied=False)
+    model = make(config)
+    _, cache = model.forward(*symbol, *symbol, np.random.default_rng(1))
+    grads = model.backward(cache)
+    behind = ["linear2.bias", "self_attn.out_proj.bias"]
+    of_encoder = [f"encoder.layers.{i}.{name}" for i in range(2) for name in behind]
+    behind = [*behind, "multihead_attn.out_proj.bias"]
+    of_decoder = [f"decoder.layers.{i}.{name}" for i in range(2) for name in behind]
+    for name in (*of_encoder, *of_decoder):
+        assert 0 < np.count_nonzero(grads[name]) < 24, name
+    assert 0 < np.count_nonzero(grads[SOURCE][3]) < 24
+    assert 0 < np.count_nonzero(grads[TARGET][config.start_id]) < 24
+
+
 def test_float32_model_stays_float32():
     for norm in NORMS:
         config = dataclasses.replace(CONFIG, norm=norm, dropout=0.1, label_smoothing=0.1)
@@ -460,6 +477,7 @@ def test_maps_of_the_first_layer_are_those_of_torch():
     [
         ({"start_id": W}, rf"\b{W}\b"),
         ({"end_id": -1}, r"-1"),
+        ({"end_id": W}, rf"\b{W}\b"),
         ({"source_vocab_size": 0}, r"\b0\b"),
         ({"shared": True}, r"11.*9"),
         ({"label_smoothing": 1.5}, r"1\.5"),
@@ -470,6 +488,12 @@ def test_maps_of_the_first_layer_are_those_of_torch():
 def test_settings_that_make_no_model_are_refused(change, say):
     with pytest.raises(ValueError, match=say):
         dataclasses.replace(CONFIG, **change)
+
+
+def test_smallest_model_has_one_of_everything():
+    config = TransformerConfig(1, 1, 0, 0, 1, 1, 1, 1)
+    symbol = (np.array([[0]]), np.array([[True]]))
+    assert make(config).forward(*symbol, *symbol)[0] == pytest.approx(0, abs=1e-12)
 
 
 def test_symbol_without_a_row_is_named():
