@@ -104,6 +104,14 @@ def test_rows_are_found_and_unseen_ones_are_not():
     assert pairs[2:].tolist() == [-1, -1]
 
 
+def test_what_would_stand_behind_the_last_row_is_not_found():
+    counts = NGramCounts(SENTENCES, 2)
+    last = len(counts.orders[1].keys) - 1  # of one word: a row whose continuations end the table
+    bos = len(counts.vocabulary)
+    for contexts, words in (([last], [bos]), ([last + 1], [0])):
+        assert counts.find(2, np.array(contexts), np.array(words)).tolist() == [-1]
+
+
 def test_sums_over_contexts_by_hand():
     counts = NGramCounts(["ab", "ac"], 2)
     a = int(counts.find(1, np.array([0]), np.array(counts.vocabulary.encode("a")))[0])
